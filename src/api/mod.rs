@@ -1,0 +1,98 @@
+//! HTTP: the Iceberg REST API, the management API, and what stands beside them. A handler reads the request, calls one function of a
+//! room above, and renders the answer.
+
+mod documents;
+mod error;
+mod extract;
+mod health;
+mod iceberg;
+mod management;
+mod middleware;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::get;
+use ipnet::IpNet;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio_util::task::TaskTracker;
+use tower::Layer as _;
+use tower::util::MapRequestLayer;
+use tower_http::CompressionLevel;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::SizeAbove;
+use utoipa_swagger_ui::SwaggerUi;
+
+use crate::catalog::Catalog;
+use crate::identity::Identity;
+
+pub use documents::{catalog_document, management_document};
+
+/// Shorter answers are sent as they are.
+const COMPRESSED_BYTES_MIN: u64 = 4_096;
+
+/// What the handlers share.
+#[derive(Clone)]
+pub struct Api {
+    /// Namespaces, tables, warehouses.
+    pub catalog: Catalog,
+    /// Principals and tokens.
+    pub identity: Identity,
+    /// Limits.
+    pub limits: Limits,
+    /// Set once migrations and bootstrap are done.
+    pub ready: Arc<AtomicBool>,
+    /// What `/metrics` shows.
+    pub metrics: PrometheusHandle,
+    /// Changes under way: they run to their end, also when their client went away.
+    pub changes: TaskTracker,
+}
+
+/// What a request may take.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// The longest body.
+    pub body_bytes_max: usize,
+    /// The longest time until the answer.
+    pub request_time_max: Duration,
+    /// Who may say on whose behalf a request comes.
+    pub trusted_proxies: Arc<[IpNet]>,
+    /// The URL under which clients reach the server, if it is another than the one they call.
+    pub public_url: Option<Arc<str>>,
+}
+
+impl Api {
+    fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+}
+
+/// All routes.
+pub fn router(api: Api) -> Router {
+    let (catalog_routes, catalog) = documents::catalog_parts();
+    let (management_routes, management) = documents::management_parts();
+    let pages = SwaggerUi::new("/docs").url("/catalog/openapi.json", catalog).url("/api/v1/openapi.json", management);
+    let body_bytes_max = api.limits.body_bytes_max;
+    let routes = Router::new()
+        .nest("/catalog", catalog_routes)
+        .merge(management_routes)
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .merge(pages)
+        .fallback(error::no_route)
+        .method_not_allowed_fallback(error::no_method)
+        .layer(DefaultBodyLimit::max(body_bytes_max))
+        .layer(from_fn_with_state(api.clone(), middleware::deadline))
+        .layer(from_fn_with_state(api.clone(), middleware::authenticate))
+        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(SizeAbove::new(COMPRESSED_BYTES_MIN)))
+        .layer(from_fn(middleware::catch_panic))
+        .layer(from_fn_with_state(api.clone(), middleware::observe))
+        .with_state(api);
+    // Before any route is looked for.
+    Router::new().fallback_service(MapRequestLayer::new(middleware::spaces).layer(routes))
+}

@@ -1,0 +1,298 @@
+//! The commit, of one table or of many: the one path by which a table's metadata changes.
+//!
+//! Pointers in one statement; requirements and updates applied (pure); metadata files written, with no transaction open; then one
+//! statement that swaps every pointer or none. Where somebody else was faster nothing happened, and the commit is tried again on what
+//! is there now, until its own requirements fail. Where the outcome is unknown every file stays.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::apply::{Base, apply};
+use super::create::namespace_of;
+use super::load::client_config;
+use super::metadata_file::MetadataFile;
+use super::{Catalog, Loaded, locations, metadata_file};
+use crate::access::{Caller, CommitTable, CreateTable, Permit};
+use crate::model::iceberg::{Requirement, TableMetadata, Update};
+use crate::model::{Error, Kind, Location, Object, Result, TableId, TableIdent};
+use crate::store;
+use crate::store::tabular::{Choice, NewTable, Resolved, Swap};
+use crate::store::warehouse::{Warehouse, WarehouseRef};
+
+/// How often a commit is tried when others are faster and its requirements still hold.
+const ATTEMPTS_MAX: u32 = 8;
+/// How many metadata files of one transaction are written at a time.
+const WRITES_MAX: usize = 8;
+/// How often the pointers are looked at after an unknown outcome.
+const SETTLE_ATTEMPTS: u32 = 5;
+const SETTLE_PAUSE: Duration = Duration::from_millis(200);
+
+/// One table's part of a commit (the REST specification, `CommitTableRequest`).
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct TableChange {
+    /// The table.
+    pub identifier: TableIdent,
+    /// What must hold of it.
+    pub requirements: Vec<Requirement>,
+    /// What changes.
+    pub updates: Vec<Update>,
+}
+
+/// One table's part of a commit, ready to be written.
+struct Prepared<'a> {
+    change: &'a TableChange,
+    file: MetadataFile,
+    location: Location,
+    step: Step,
+}
+
+enum Step {
+    /// The pointer of a table that is there.
+    Swap { permit: Permit<CommitTable>, expected: i64, expired_files: Vec<String>, moved: bool },
+    /// A new table.
+    Create { permit: Permit<CreateTable>, id: TableId },
+}
+
+/// What became of one table's part before anything was written.
+enum Outcome<'a> {
+    /// Nothing changes: the table as it is.
+    Unchanged(Loaded),
+    Prepared(Box<Prepared<'a>>),
+}
+
+impl Catalog {
+    /// Commits changes of tables: all, or none. Gives the tables as they are after it, in the order of the changes.
+    ///
+    /// # Errors
+    /// [`Kind::CommitFailed`] when a requirement does not hold, or others were faster too often; [`Kind::Unknown`] when it cannot be told
+    /// whether the commit took effect; [`Kind::Unavailable`] when it surely did not, and may later; [`Kind::Invalid`] when an update is
+    /// wrong in itself.
+    pub async fn commit(&self, caller: &Caller, warehouse: &WarehouseRef, changes: &[TableChange]) -> Result<Vec<Loaded>> {
+        let mut idents = HashSet::new();
+        if let Some(twice) = changes.iter().find(|change| !idents.insert(&change.identifier)) {
+            return Err(Error::invalid(format!("Invalid transaction: {} is changed twice", twice.identifier)));
+        }
+        if changes.is_empty() {
+            return Err(Error::invalid("Invalid transaction: it changes no table"));
+        }
+        for _ in 0..ATTEMPTS_MAX {
+            let result = self.try_commit(caller, warehouse, changes).await;
+            if matches!(&result, Ok(None)) {
+                metrics::counter!("nunatak_commit_swaps_lost_total").increment(1);
+                continue;
+            }
+            let result = result.map(Option::unwrap_or_default);
+            count(&result);
+            return result;
+        }
+        let result = Err(Error::commit_failed("Commit failed: other commits were faster; load the table again and retry"));
+        count(&result);
+        result
+    }
+
+    /// One try; `None` when somebody else was faster and nothing happened.
+    async fn try_commit(
+        &self,
+        caller: &Caller,
+        warehouse: &WarehouseRef,
+        changes: &[TableChange],
+    ) -> Result<Option<Vec<Loaded>>> {
+        let idents: Vec<&TableIdent> = changes.iter().map(|change| &change.identifier).collect();
+        let (warehouse, resolved) = store::tabular::resolve(&mut *self.store.connection().await?, warehouse, &idents).await?;
+        let config = client_config(&warehouse)?;
+        let mut outcomes = Vec::with_capacity(changes.len());
+        for (change, resolved) in changes.iter().zip(resolved) {
+            outcomes.push(self.prepare(caller, &warehouse, &config, change, resolved)?);
+        }
+        let prepared: Vec<&Prepared<'_>> = outcomes
+            .iter()
+            .filter_map(|outcome| if let Outcome::Prepared(prepared) = outcome { Some(prepared.as_ref()) } else { None })
+            .collect();
+        if !prepared.is_empty() && !self.publish(&warehouse, &prepared).await? {
+            return Ok(None);
+        }
+        let loaded = |outcome| match outcome {
+            Outcome::Unchanged(loaded) => loaded,
+            Outcome::Prepared(prepared) => Loaded {
+                metadata_location: Some(prepared.file.location.to_string()),
+                metadata: prepared.file.json.clone(),
+                config: Arc::clone(&config),
+            },
+        };
+        Ok(Some(outcomes.into_iter().map(loaded).collect()))
+    }
+
+    /// From the pointer to the metadata after the commit. Nothing is written.
+    fn prepare<'a>(
+        &self,
+        caller: &Caller,
+        warehouse: &Warehouse,
+        config: &Arc<std::collections::BTreeMap<String, String>>,
+        change: &'a TableChange,
+        resolved: Resolved,
+    ) -> Result<Outcome<'a>> {
+        let now = self.clock.now();
+        let ident = &change.identifier;
+        let Some(pointer) = resolved.pointer else {
+            let namespace = namespace_of(&resolved, ident)?;
+            if !change.requirements.contains(&Requirement::AssertCreate) {
+                return Err(Error::not_found(Object::Table, ident));
+            }
+            let permit = self.gate.permit::<CreateTable>(caller, namespace)?;
+            let applied = apply(None, &change.requirements, &change.updates, now)?;
+            let metadata = applied.ok_or_else(|| Error::internal("a new table is no change"))?.metadata;
+            let (location, file) = place(warehouse, &metadata, 0, None)?;
+            let step = Step::Create { permit, id: TableId::generate() };
+            return Ok(Outcome::Prepared(Box::new(Prepared { change, file, location, step })));
+        };
+        let permit = self.gate.permit::<CommitTable>(caller, pointer.id)?;
+        let json = metadata_file::unpack(&pointer.metadata)?;
+        let before = TableMetadata::parse(&json).map_err(Error::internal)?;
+        let base = Base { metadata: &before, file: &pointer.metadata_location };
+        let Some(applied) = apply(Some(base), &change.requirements, &change.updates, now)? else {
+            let metadata_location = Some(pointer.metadata_location);
+            return Ok(Outcome::Unchanged(Loaded { metadata_location, metadata: json, config: Arc::clone(config) }));
+        };
+        let metadata = applied.metadata;
+        let (location, file) = place(warehouse, &metadata, pointer.version + 1, Some(&before))?;
+        let expired_files =
+            if metadata.property_flag("write.metadata.delete-after-commit.enabled") { applied.expired_files } else { Vec::new() };
+        let moved = location.as_str() != pointer.location;
+        let step = Step::Swap { permit, expected: pointer.version, expired_files, moved };
+        Ok(Outcome::Prepared(Box::new(Prepared { change, file, location, step })))
+    }
+
+    /// Writes the files and swaps the pointers. Whether it swapped; files that were not published are deleted again.
+    async fn publish(&self, warehouse: &Warehouse, prepared: &[&Prepared<'_>]) -> Result<bool> {
+        let files = self.files.of(warehouse)?;
+        let written: Vec<Location> = prepared.iter().map(|prepared| prepared.file.location.clone()).collect();
+        let contents: Vec<_> =
+            prepared.iter().map(|prepared| (prepared.file.location.clone(), prepared.file.bytes.clone())).collect();
+        let writes = stream::iter(contents).map(|(location, bytes)| {
+            let files = files.clone();
+            async move { files.write(&location, bytes).await }
+        });
+        let result = match writes.buffer_unordered(WRITES_MAX).try_collect::<Vec<()>>().await {
+            Ok(_) => self.swap(warehouse, prepared).await,
+            Err(error) => Err(error),
+        };
+        match result {
+            Ok(true) => Ok(true),
+            Ok(false) => {
+                self.discard(warehouse, &written, &Error::commit_failed("somebody else was faster")).await;
+                Ok(false)
+            }
+            Err(error) if error.kind() == Kind::Unknown && self.happened(prepared).await => Ok(true),
+            Err(error) => {
+                self.discard(warehouse, &written, &error).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// One statement where tables only change; a transaction where one is new or moves, because its location must be claimed.
+    async fn swap(&self, warehouse: &Warehouse, prepared: &[&Prepared<'_>]) -> Result<bool> {
+        let now = self.clock.now();
+        let delete_at = now + self.deletion_grace;
+        let swaps: Vec<Swap<'_>> = prepared.iter().filter_map(|prepared| prepared.swap()).collect();
+        let claims = |prepared: &&&Prepared<'_>| !matches!(prepared.step, Step::Swap { moved: false, .. });
+        if !prepared.iter().any(|prepared| claims(&prepared)) {
+            return store::tabular::swap(&mut *self.store.connection().await?, &swaps, now, delete_at).await;
+        }
+        let mut tx = self.store.begin().await?;
+        if !swaps.is_empty() && !store::tabular::swap(&mut tx, &swaps, now, delete_at).await? {
+            return Ok(false);
+        }
+        for prepared in prepared.iter().filter(claims) {
+            let except = match &prepared.step {
+                Step::Swap { permit, .. } => permit.resource(),
+                Step::Create { id, .. } => *id,
+            };
+            let location = &prepared.location;
+            store::tabular::claim_location(&mut tx, warehouse.id, location, Choice::Client, Some(except)).await?;
+            let Step::Create { permit, id } = &prepared.step else { continue };
+            let table = NewTable {
+                id: *id,
+                warehouse_id: warehouse.id,
+                ident: &prepared.change.identifier,
+                location,
+                metadata_location: prepared.file.location.as_str(),
+                metadata: &prepared.file.packed,
+            };
+            store::tabular::insert(&mut tx, permit, &table, now).await.map_err(|error| match error.kind() {
+                Kind::AlreadyExists(_) => Error::commit_failed("Requirement failed: table already exists").because(error),
+                _ => error,
+            })?;
+        }
+        store::commit(tx).await?;
+        Ok(true)
+    }
+
+    /// After an unknown outcome: whether the pointers are the ones that were to be set. That they are not proves nothing, because the
+    /// statement may still be running somewhere.
+    async fn happened(&self, prepared: &[&Prepared<'_>]) -> bool {
+        let ids: Vec<TableId> = prepared.iter().map(|prepared| prepared.id()).collect();
+        for attempt in 0..SETTLE_ATTEMPTS {
+            if attempt > 0 {
+                tokio::time::sleep(SETTLE_PAUSE).await;
+            }
+            let Ok(mut connection) = self.store.connection().await else { continue };
+            let Ok(found) = store::tabular::metadata_locations(&mut connection, &ids).await else { continue };
+            let set = |prepared: &&Prepared<'_>| {
+                found.iter().any(|(id, file)| *id == prepared.id() && file == prepared.file.location.as_str())
+            };
+            return prepared.iter().all(set);
+        }
+        false
+    }
+}
+
+impl Prepared<'_> {
+    fn id(&self) -> TableId {
+        match &self.step {
+            Step::Swap { permit, .. } => permit.resource(),
+            Step::Create { id, .. } => *id,
+        }
+    }
+
+    fn swap(&self) -> Option<Swap<'_>> {
+        let Step::Swap { permit, expected, expired_files, .. } = &self.step else { return None };
+        Some(Swap {
+            permit,
+            expected: *expected,
+            metadata_location: self.file.location.as_str(),
+            metadata: &self.file.packed,
+            location: self.location.as_str(),
+            expired_files,
+        })
+    }
+}
+
+/// Checks where the table and its files go, and makes the metadata file.
+fn place(
+    warehouse: &Warehouse,
+    metadata: &TableMetadata,
+    version: i64,
+    before: Option<&TableMetadata>,
+) -> Result<(Location, MetadataFile)> {
+    let location = locations::inside(warehouse, &metadata.location)?;
+    if before.is_none_or(|before| before.location != metadata.location || before.properties != metadata.properties) {
+        locations::check_paths(metadata)?;
+    }
+    Ok((location, metadata_file::render(metadata, version)?))
+}
+
+fn count<T>(result: &Result<T>) {
+    let outcome = match result.as_ref().map_err(Error::kind) {
+        Ok(_) => "committed",
+        Err(Kind::CommitFailed) => "conflict",
+        Err(Kind::Unknown) => "unknown",
+        Err(_) => "failed",
+    };
+    metrics::counter!("nunatak_commits_total", "outcome" => outcome).increment(1);
+}

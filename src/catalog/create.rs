@@ -1,0 +1,184 @@
+//! Creating and staging tables.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::apply::{FORMAT_VERSION, apply, check_property};
+use super::load::client_config;
+use super::metadata_file::MetadataFile;
+use super::{Catalog, Loaded, locations, metadata_file};
+use crate::access::{Caller, CreateTable, Permit};
+use crate::model::iceberg::update::LAST_ADDED;
+use crate::model::iceberg::{FORMAT_VERSION_DEFAULT, PartitionSpec, Schema, SortOrder, TableMetadata, Update};
+use crate::model::{Error, Kind, Location, NamespaceId, NamespaceIdent, Object, Result, TableId, TableIdent};
+use crate::store;
+use crate::store::tabular::{Choice, NewTable, Resolved};
+use crate::store::warehouse::{Warehouse, WarehouseRef};
+
+/// What a client says of a table to be created (the REST specification, `CreateTableRequest`).
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct CreateTableRequest {
+    /// Its name.
+    pub name: String,
+    /// Its location, inside the warehouse and apart from every other table's; chosen by the catalog when absent.
+    #[serde(default)]
+    pub location: Option<String>,
+    /// Its columns. They get new ids.
+    pub schema: Schema,
+    /// How it is partitioned.
+    #[serde(default)]
+    pub partition_spec: Option<PartitionSpec>,
+    /// How writers sort.
+    #[serde(default)]
+    pub write_order: Option<SortOrder>,
+    /// Whether to make the metadata only, to be committed later.
+    #[serde(default)]
+    pub stage_create: bool,
+    /// Its properties; `format-version` chooses the format.
+    #[serde(default)]
+    pub properties: BTreeMap<String, String>,
+}
+
+/// Where a new table goes.
+pub(super) struct Target {
+    pub(super) warehouse: Warehouse,
+    pub(super) permit: Permit<CreateTable>,
+}
+
+impl Catalog {
+    /// Creates a table, or stages it.
+    ///
+    /// # Errors
+    /// [`Kind::AlreadyExists`] when its name is taken; [`Kind::NotFound`] when its namespace does not exist; [`Kind::Invalid`] when what
+    /// is said of it is wrong.
+    pub async fn create_table(
+        &self,
+        caller: &Caller,
+        warehouse: &WarehouseRef,
+        namespace: NamespaceIdent,
+        request: CreateTableRequest,
+    ) -> Result<Loaded> {
+        let ident = TableIdent::new(namespace, request.name.clone())?;
+        let target = self.target(caller, warehouse, &ident).await?;
+        let id = TableId::generate();
+        let (location, choice) = match &request.location {
+            Some(text) => (locations::inside(&target.warehouse, text)?, Choice::Client),
+            None => {
+                let namespace = (target.permit.resource(), &ident.namespace);
+                (locations::default(&target.warehouse, namespace, (id, &ident.name))?, Choice::Catalog)
+            }
+        };
+        let stage = request.stage_create;
+        let metadata = new_metadata(request, &location, self.clock.now())?;
+        locations::check_paths(&metadata)?;
+        let config = client_config(&target.warehouse)?;
+        if stage {
+            return Ok(Loaded { metadata_location: None, metadata: metadata.to_json()?.into(), config });
+        }
+        let file = metadata_file::render(&metadata, 0)?;
+        self.files.of(&target.warehouse)?.write(&file.location, file.bytes.clone()).await?;
+        let added = self.add(&target, id, &ident, &location, choice, &file).await;
+        if let Err(error) = added {
+            self.discard(&target.warehouse, std::slice::from_ref(&file.location), &error).await;
+            return Err(error);
+        }
+        Ok(Loaded { metadata_location: Some(file.location.to_string()), metadata: file.json, config })
+    }
+
+    /// Where a table of this name would go, if it can be made.
+    pub(super) async fn target(&self, caller: &Caller, warehouse: &WarehouseRef, ident: &TableIdent) -> Result<Target> {
+        let (warehouse, mut resolved) =
+            store::tabular::resolve(&mut *self.store.connection().await?, warehouse, &[ident]).await?;
+        let resolved = resolved.pop().ok_or_else(|| Error::internal("no answer for a table"))?;
+        let permit = self.gate.permit::<CreateTable>(caller, namespace_of(&resolved, ident)?)?;
+        if resolved.pointer.is_some() {
+            return Err(Error::already_exists(Object::Table, ident));
+        }
+        Ok(Target { warehouse, permit })
+    }
+
+    async fn add(
+        &self,
+        target: &Target,
+        id: TableId,
+        ident: &TableIdent,
+        location: &Location,
+        choice: Choice,
+        file: &MetadataFile,
+    ) -> Result<()> {
+        let mut tx = self.store.begin().await?;
+        store::tabular::claim_location(&mut tx, target.warehouse.id, location, choice, None).await?;
+        let table = NewTable {
+            id,
+            warehouse_id: target.warehouse.id,
+            ident,
+            location,
+            metadata_location: file.location.as_str(),
+            metadata: &file.packed,
+        };
+        store::tabular::insert(&mut tx, &target.permit, &table, self.clock.now()).await?;
+        store::commit(tx).await
+    }
+
+    /// Deletes metadata files that were written and never published. Only where `because` says that nothing happened: after an unknown
+    /// outcome a table may point at them.
+    pub(super) async fn discard(&self, warehouse: &Warehouse, files: &[Location], because: &Error) {
+        if because.kind() == Kind::Unknown {
+            return;
+        }
+        let Ok(store) = self.files.of(warehouse) else { return };
+        for file in files {
+            if let Err(error) = store.delete(file).await {
+                tracing::warn!(%file, %error, "a metadata file that was never published stays behind");
+            }
+        }
+    }
+}
+
+/// The namespace that a table's name leads to.
+pub(super) fn namespace_of(resolved: &Resolved, ident: &TableIdent) -> Result<NamespaceId> {
+    resolved.namespace_id.ok_or_else(|| Error::not_found(Object::Namespace, &ident.namespace))
+}
+
+/// The metadata of a new table: what its creator says, in updates on an empty one, with new field ids.
+fn new_metadata(request: CreateTableRequest, location: &Location, now: chrono::DateTime<chrono::Utc>) -> Result<TableMetadata> {
+    let mut properties = request.properties;
+    let format_version = match properties.remove(FORMAT_VERSION) {
+        Some(text) => text.trim().parse().map_err(|_| Error::invalid(format!("Invalid format-version: {text}")))?,
+        None => FORMAT_VERSION_DEFAULT,
+    };
+    properties.retain(|name, _| check_property(name).is_ok());
+    let mut schema = request.schema;
+    let fresh = schema.assign_fresh_ids()?;
+    let renumber = |id: &mut i32| -> Result<()> {
+        *id = *fresh.get(id).ok_or_else(|| Error::invalid(format!("Cannot find source column: {id}")))?;
+        Ok(())
+    };
+    let mut spec = request.partition_spec.unwrap_or_else(PartitionSpec::unpartitioned);
+    for field in &mut spec.fields {
+        field.field_id = None;
+        field.source_id.iter_mut().chain(field.source_ids.iter_mut().flatten()).try_for_each(renumber)?;
+    }
+    let mut sort_order = request.write_order.unwrap_or_else(SortOrder::unsorted);
+    for field in &mut sort_order.fields {
+        field.source_id.iter_mut().chain(field.source_ids.iter_mut().flatten()).try_for_each(renumber)?;
+    }
+    let updates = [
+        Update::AssignUuid { uuid: Uuid::new_v4() },
+        Update::UpgradeFormatVersion { format_version },
+        Update::AddSchema { schema, last_column_id: None },
+        Update::SetCurrentSchema { schema_id: LAST_ADDED },
+        Update::AddSpec { spec },
+        Update::SetDefaultSpec { spec_id: LAST_ADDED },
+        Update::AddSortOrder { sort_order },
+        Update::SetDefaultSortOrder { sort_order_id: LAST_ADDED },
+        Update::SetLocation { location: location.to_string() },
+        Update::SetProperties { updates: properties },
+    ];
+    let applied = apply(None, &[], &updates, now)?.ok_or_else(|| Error::internal("a new table is no change"))?;
+    Ok(applied.metadata)
+}

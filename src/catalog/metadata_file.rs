@@ -1,0 +1,87 @@
+//! Metadata files: their names, and their bytes in the two forms that are kept (the file, and the compressed copy in the database).
+
+use std::io::Read;
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::read::{GzDecoder, GzEncoder};
+use uuid::Uuid;
+
+use super::locations;
+use crate::model::iceberg::TableMetadata;
+use crate::model::{Error, Location, Result};
+
+/// The longest metadata that is read.
+pub const METADATA_BYTES_MAX: u64 = 512 * 1024 * 1024;
+/// Fast, and within a tenth of the smallest.
+const ZSTD_LEVEL: i32 = 1;
+
+/// A metadata file, ready to be written.
+#[derive(Debug)]
+pub struct MetadataFile {
+    /// Where it goes.
+    pub location: Location,
+    /// What is written there.
+    pub bytes: Bytes,
+    /// The JSON.
+    pub json: Bytes,
+    /// The JSON compressed with zstd, for the database.
+    pub packed: Vec<u8>,
+}
+
+/// Makes the metadata file of a table's `version`.
+///
+/// # Errors
+/// [`crate::model::Kind::Invalid`] when the table names a directory or codec for it that cannot be used.
+pub fn render(metadata: &TableMetadata, version: i64) -> Result<MetadataFile> {
+    let json = Bytes::from(metadata.to_json()?);
+    let (suffix, bytes) =
+        match metadata.properties.get("write.metadata.compression-codec").map(|codec| codec.to_ascii_lowercase()) {
+            Some(codec) if codec == "gzip" => (".gz.metadata.json", gzip(&json)?),
+            Some(codec) if codec != "none" => return Err(Error::invalid(format!("Unknown metadata compression codec: {codec}"))),
+            _ => (".metadata.json", json.clone()),
+        };
+    let name = format!("{version:05}-{}{suffix}", Uuid::new_v4());
+    let location = locations::metadata_directory(metadata)?.join(&name)?;
+    let packed = zstd::bulk::compress(&json, ZSTD_LEVEL).map_err(Error::internal)?;
+    Ok(MetadataFile { location, bytes, json, packed })
+}
+
+/// The JSON of what the database keeps.
+///
+/// # Errors
+/// [`crate::model::Kind::Internal`] when it is not what was stored.
+pub fn unpack(packed: &[u8]) -> Result<Bytes> {
+    let mut json = Vec::with_capacity(packed.len().saturating_mul(8));
+    let decoder = zstd::Decoder::with_buffer(packed).map_err(Error::internal)?;
+    decoder.take(METADATA_BYTES_MAX).read_to_end(&mut json).map_err(Error::internal)?;
+    Ok(Bytes::from(json))
+}
+
+/// The JSON of a metadata file that somebody else wrote, compressed or not, and its form for the database.
+///
+/// # Errors
+/// [`crate::model::Kind::Invalid`] when it cannot be decompressed or is too long.
+pub fn read_file(bytes: Bytes) -> Result<(Bytes, Vec<u8>)> {
+    let json = if bytes.starts_with(&[0x1f, 0x8b]) {
+        let mut json = Vec::new();
+        GzDecoder::new(&bytes[..])
+            .take(METADATA_BYTES_MAX + 1)
+            .read_to_end(&mut json)
+            .map_err(|error| Error::invalid(format!("Invalid metadata file: {error}")))?;
+        if json.len() as u64 > METADATA_BYTES_MAX {
+            return Err(Error::invalid("Invalid metadata file: too long"));
+        }
+        Bytes::from(json)
+    } else {
+        bytes
+    };
+    let packed = zstd::bulk::compress(&json, ZSTD_LEVEL).map_err(Error::internal)?;
+    Ok((json, packed))
+}
+
+fn gzip(json: &[u8]) -> Result<Bytes> {
+    let mut bytes = Vec::new();
+    GzEncoder::new(json, Compression::default()).read_to_end(&mut bytes).map_err(Error::internal)?;
+    Ok(Bytes::from(bytes))
+}

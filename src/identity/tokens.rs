@@ -1,0 +1,142 @@
+//! Tokens: signed JWTs that name a principal, given for its secret or for an earlier token.
+
+use chrono::{DateTime, Utc};
+use jsonwebtoken::{Algorithm, Header, Validation};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{Identity, unauthenticated};
+use crate::access::Caller;
+use crate::model::{Error, PrincipalId, Result, Secret};
+use crate::store;
+use crate::store::principal::{By, Principal};
+
+/// Who issues the tokens, and who they are for.
+const NAME: &str = "nunatak";
+/// A longer text is no token of ours.
+const TOKEN_BYTES_MAX: usize = 4_096;
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Claims {
+    iss: String,
+    aud: String,
+    sub: PrincipalId,
+    /// Seconds, with milliseconds as a fraction: a token must be told from a change of secret within the same second.
+    iat: f64,
+    exp: i64,
+    jti: Uuid,
+}
+
+/// What a caller shows to get a token.
+#[derive(Debug)]
+pub enum Grant {
+    /// Its client id and secret (RFC 6749, section 4.4).
+    ClientCredentials {
+        /// The client id.
+        client_id: String,
+        /// The secret.
+        client_secret: Secret,
+    },
+    /// An earlier token (RFC 8693). A client that shows its secret as well may exchange one that has expired.
+    Exchange {
+        /// The earlier token.
+        subject: Secret,
+        /// The client id and secret, if it showed them.
+        credentials: Option<(String, Secret)>,
+    },
+}
+
+/// A token, and for how many seconds it is valid.
+#[derive(Debug)]
+pub struct Issued {
+    /// The token.
+    pub token: Secret,
+    /// Seconds.
+    pub expires_in: i64,
+}
+
+impl Identity {
+    /// Gives a token.
+    ///
+    /// # Errors
+    /// [`crate::model::Kind::Unauthenticated`] when what was shown is not good for one.
+    pub async fn issue(&self, grant: Grant) -> Result<Issued> {
+        let principal = match grant {
+            Grant::ClientCredentials { client_id, client_secret } => self.login(&client_id, &client_secret).await?,
+            Grant::Exchange { subject, credentials: None } => self.verify(&subject, true).await?,
+            Grant::Exchange { subject, credentials: Some((client_id, client_secret)) } => {
+                let principal = self.login(&client_id, &client_secret).await?;
+                let of_token = self.verify(&subject, false).await?;
+                if of_token.id != principal.id {
+                    return Err(unauthenticated("The token is another principal's"));
+                }
+                principal
+            }
+        };
+        let now = self.clock.now();
+        let claims = Claims {
+            iss: NAME.to_owned(),
+            aud: NAME.to_owned(),
+            sub: principal.id,
+            iat: seconds(now),
+            exp: (now + self.token_lifetime).timestamp(),
+            jti: Uuid::new_v4(),
+        };
+        let keys = self.keys(None).await?;
+        let (kid, key) = keys.signing(now)?;
+        let header = Header { kid: Some(kid.to_owned()), ..Header::new(Algorithm::EdDSA) };
+        let token = jsonwebtoken::encode(&header, &claims, key).map_err(Error::internal)?;
+        Ok(Issued { token: Secret::from(token), expires_in: self.token_lifetime.num_seconds() })
+    }
+
+    /// Who shows this token.
+    ///
+    /// # Errors
+    /// [`crate::model::Kind::Unauthenticated`] when it is not one of ours, or not valid any more.
+    pub async fn authenticate(&self, token: &Secret) -> Result<Caller> {
+        let principal = self.verify(token, true).await?;
+        Ok(Caller { id: principal.id, name: principal.name, administrator: principal.administrator })
+    }
+
+    async fn login(&self, client_id: &str, secret: &Secret) -> Result<Principal> {
+        let found = store::principal::find(&mut *self.store.connection().await?, By::ClientId(client_id)).await?;
+        // An unknown client takes as long as a known one.
+        let digest = found.as_ref().map_or(&[][..], |principal| &principal.secret_digest);
+        let right = self.vault.verify(secret, digest);
+        found
+            .filter(|principal| right && principal.disabled_at.is_none())
+            .ok_or_else(|| unauthenticated("Unknown client, or wrong secret"))
+    }
+
+    async fn verify(&self, token: &Secret, must_be_current: bool) -> Result<Principal> {
+        let refused = || unauthenticated("The token is not valid");
+        let text = token.expose();
+        if text.len() > TOKEN_BYTES_MAX {
+            return Err(refused());
+        }
+        let header = jsonwebtoken::decode_header(text).map_err(|error| refused().because(error))?;
+        let kid = header.kid.ok_or_else(refused)?;
+        let keys = self.keys(Some(&kid)).await?;
+        let key = keys.verifying.get(&kid).ok_or_else(refused)?;
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.set_audience(&[NAME]);
+        validation.set_issuer(&[NAME]);
+        validation.set_required_spec_claims(&["iss", "aud", "sub", "exp"]);
+        // Against our own clock, below.
+        validation.validate_exp = false;
+        let claims = jsonwebtoken::decode::<Claims>(text, key, &validation).map_err(|error| refused().because(error))?.claims;
+        let now = self.clock.now();
+        if must_be_current && claims.exp <= now.timestamp() {
+            return Err(unauthenticated("The token has expired"));
+        }
+        let found = store::principal::find(&mut *self.store.connection().await?, By::Id(claims.sub)).await?;
+        found
+            .filter(|principal| principal.disabled_at.is_none() && claims.iat >= seconds(principal.tokens_valid_from))
+            .ok_or_else(refused)
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "milliseconds since the epoch are exact in a double for the next 285,000 years")]
+fn seconds(at: DateTime<Utc>) -> f64 {
+    at.timestamp_millis() as f64 / 1_000.0
+}

@@ -1,0 +1,139 @@
+//! The only room that speaks SQL: free functions, one file per aggregate, over a connection or a transaction that the caller holds.
+//! A function that changes the catalog takes the permit for it.
+
+pub mod deletion;
+pub mod embedded;
+pub mod error;
+pub mod installation;
+pub mod metrics_report;
+pub mod namespace;
+pub mod principal;
+pub mod signing_key;
+pub mod tabular;
+pub mod warehouse;
+
+use std::time::Duration;
+
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection as _, PgPool, Postgres};
+
+use crate::model::{Error, Result};
+use error::{read_error, write_error};
+
+/// A transaction; who begins it commits it, and dropping it rolls it back.
+pub type Tx = sqlx::Transaction<'static, Postgres>;
+pub use sqlx::postgres::PgConnection;
+
+/// A connection outside any transaction.
+pub type Connection = PoolConnection<Postgres>;
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
+
+/// How long a request waits for a connection.
+const ACQUIRE_SECONDS_MAX: u64 = 10;
+/// A connection that was idle for longer is asked whether it still lives before it is used.
+const IDLE_TRUSTED: Duration = Duration::from_secs(1);
+
+/// The database.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: PgPool,
+}
+
+impl Store {
+    /// A pool of at most `connections_max` connections; opens none yet.
+    #[must_use]
+    pub fn new(options: PgConnectOptions, connections_max: u32) -> Self {
+        let options = options.application_name("nunatak");
+        let pool = PgPoolOptions::new()
+            .max_connections(connections_max)
+            .acquire_timeout(Duration::from_secs(ACQUIRE_SECONDS_MAX))
+            .test_before_acquire(false)
+            .before_acquire(|connection, meta| {
+                Box::pin(async move {
+                    if meta.idle_for > IDLE_TRUSTED {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
+            .connect_lazy_with(options);
+        Self { pool }
+    }
+
+    /// Applies the migrations that are missing. Any number of servers may do so at once: they take turns.
+    ///
+    /// # Errors
+    /// What stands against it, for the log of a start that failed.
+    pub async fn migrate(&self) -> anyhow::Result<()> {
+        MIGRATIONS.run(&self.pool).await?;
+        Ok(())
+    }
+
+    /// A connection for single statements.
+    ///
+    /// # Errors
+    /// [`crate::model::Kind::Unavailable`] when there is none in time.
+    pub async fn connection(&self) -> Result<Connection> {
+        self.pool.acquire().await.map_err(|error| Error::unavailable("The database does not answer", error))
+    }
+
+    /// Begins a transaction.
+    ///
+    /// # Errors
+    /// [`crate::model::Kind::Unavailable`] when there is no connection in time.
+    pub async fn begin(&self) -> Result<Tx> {
+        self.pool.begin().await.map_err(|error| Error::unavailable("The database does not answer", error))
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// [`crate::model::Kind::Unavailable`] when it does not.
+    pub async fn ping(&self) -> Result<()> {
+        let mut connection = self.connection().await?;
+        sqlx::query!("SELECT 1 AS one").fetch_one(&mut *connection).await.map_err(read_error)?;
+        Ok(())
+    }
+
+    /// How many connections are open, and how many of them idle.
+    #[must_use]
+    pub fn connections(&self) -> (u32, usize) {
+        (self.pool.size(), self.pool.num_idle())
+    }
+
+    /// Closes all connections once they are idle.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// Commits a transaction.
+///
+/// # Errors
+/// [`crate::model::Kind::Unknown`] when the connection breaks before the answer.
+pub async fn commit(tx: Tx) -> Result<()> {
+    tx.commit().await.map_err(write_error)
+}
+
+/// Takes the lock named `name` until the transaction ends; all servers on the database take turns.
+///
+/// # Errors
+/// [`crate::model::Kind::Unavailable`] when the database does not answer.
+pub async fn lock(connection: &mut PgConnection, name: &str) -> Result<()> {
+    sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", name).execute(connection).await.map_err(read_error)?;
+    Ok(())
+}
+
+/// As [`lock`], but together with others that take it in this way.
+///
+/// # Errors
+/// [`crate::model::Kind::Unavailable`] when the database does not answer.
+pub async fn lock_shared(connection: &mut PgConnection, name: &str) -> Result<()> {
+    sqlx::query!("SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 0))", name)
+        .execute(connection)
+        .await
+        .map_err(read_error)?;
+    Ok(())
+}
