@@ -1,1 +1,8 @@
-fn main() {}
+//! All integration tests, in one binary: each against a PostgreSQL database of its own and a server on a free port, or the real binary.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::missing_panics_doc, missing_docs)]
+
+mod chaos;
+mod commits;
+mod rooms;
+mod support;

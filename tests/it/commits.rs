@@ -1,0 +1,448 @@
+//! Commits: atomic over many tables, counted, raced, broken off.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use sqlx::{Connection, Executor, Row};
+
+use crate::support::{Client, Server, database_log, table_request};
+
+const TABLES: [&str; 5] = ["a", "b", "c", "d", "e"];
+
+fn path(table: &str) -> String {
+    format!("/catalog/v1/default/namespaces/ns/tables/{table}")
+}
+
+fn set(name: &str, value: &str) -> Value {
+    json!({"requirements": [], "updates": [{"action": "set-properties", "updates": {name: value}}]})
+}
+
+/// A transaction that sets one property of each of the five tables.
+fn five(value: &str) -> Value {
+    let changes: Vec<Value> = TABLES
+        .iter()
+        .map(|table| {
+            json!({
+                "identifier": {"namespace": ["ns"], "name": table},
+                "requirements": [],
+                "updates": [{"action": "set-properties", "updates": {"step": value}}],
+            })
+        })
+        .collect();
+    json!({"table-changes": changes})
+}
+
+async fn five_tables() -> Server {
+    let server = Server::start().await;
+    for table in TABLES {
+        server.create_table("ns", table).await;
+    }
+    server
+}
+
+/// The five tables' pointers and the property.
+async fn state(client: &Client) -> BTreeMap<&'static str, (String, Value)> {
+    let mut found = BTreeMap::new();
+    for table in TABLES {
+        let loaded = client.get(&path(table)).await.expect(200);
+        let file = loaded["metadata-location"].as_str().unwrap().to_owned();
+        assert!(file_of(&file).exists(), "{file} is missing");
+        found.insert(table, (file, loaded["metadata"]["properties"]["step"].clone()));
+    }
+    found
+}
+
+fn file_of(location: &str) -> PathBuf {
+    PathBuf::from(location.strip_prefix("file://").unwrap())
+}
+
+/// All metadata files of a table that are on disk.
+fn metadata_files(location: &str) -> Vec<String> {
+    let directory = file_of(location).parent().unwrap().to_owned();
+    let mut names: Vec<String> =
+        std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// Makes PostgreSQL run `statement` for each row of `tabular` that an UPDATE reaches, as part of it.
+async fn on_update(server: &Server, when: &str, statement: &str) {
+    let mut sql = server.sql().await;
+    let text = format!(
+        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {statement} RETURN NEW; END $$;
+         CREATE CONSTRAINT TRIGGER fail AFTER UPDATE ON tabular {when} FOR EACH ROW EXECUTE FUNCTION fail();"
+    );
+    sql.execute(sqlx::AssertSqlSafe(text)).await.unwrap();
+    sql.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_over_five_tables_changes_all() {
+    let server = five_tables().await;
+    server.client.post("/catalog/v1/default/transactions/commit", &five("1")).await.expect(204);
+    assert!(state(&server.client).await.values().all(|(_, step)| step == "1"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_whose_nth_metadata_file_cannot_be_written_changes_nothing() {
+    let server = five_tables().await;
+    let before = state(&server.client).await;
+    for table in TABLES {
+        // A file where the directory was: nothing can be written there, whoever tries.
+        let directory = file_of(&before[table].0).parent().unwrap().to_owned();
+        let aside = directory.with_extension("aside");
+        std::fs::rename(&directory, &aside).unwrap();
+        std::fs::write(&directory, "").unwrap();
+        let answer = server.client.post("/catalog/v1/default/transactions/commit", &five(table)).await;
+        answer.expect_error(429, "ServiceUnavailableException");
+        std::fs::remove_file(&directory).unwrap();
+        std::fs::rename(&aside, &directory).unwrap();
+        assert_eq!(state(&server.client).await, before, "failure at table {table}");
+        for other in TABLES {
+            assert_eq!(metadata_files(&before[other].0).len(), 1, "an unpublished file of {other} stayed behind");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_fails_at_its_nth_swap_changes_nothing() {
+    let server = five_tables().await;
+    let before = state(&server.client).await;
+    on_update(&server, "", "IF NEW.name = NEW.metadata_location THEN NULL; ELSIF current_setting('test.at', true) = NEW.name THEN RAISE EXCEPTION 'injected'; END IF;").await;
+    for table in TABLES {
+        let setting = format!("ALTER DATABASE {} SET test.at = '{table}'", server.database);
+        server.sql().await.execute(sqlx::AssertSqlSafe(setting)).await.unwrap();
+        // A new server: its connections have the setting.
+        let other = server.another().await;
+        other.client.post("/catalog/v1/default/transactions/commit", &five(table)).await.expect_error(500, "InternalServerError");
+        assert_eq!(state(&server.client).await, before, "failure at table {table}");
+        assert!(TABLES.iter().all(|table| metadata_files(&before[table].0).len() == 1), "an unpublished file stayed behind");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_fails_as_it_commits_changes_nothing() {
+    let server = five_tables().await;
+    let before = state(&server.client).await;
+    on_update(&server, "DEFERRABLE INITIALLY DEFERRED", "RAISE EXCEPTION 'injected';").await;
+    server.client.post("/catalog/v1/default/transactions/commit", &five("x")).await.expect_error(500, "InternalServerError");
+    assert_eq!(state(&server.client).await, before);
+    assert!(TABLES.iter().all(|table| metadata_files(&before[table].0).len() == 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_whose_connection_breaks_is_unknown_and_keeps_its_files() {
+    let server = five_tables().await;
+    let before = state(&server.client).await;
+    on_update(&server, "", "IF NEW.name = 'c' THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF;").await;
+    let answer = server.client.post("/catalog/v1/default/transactions/commit", &five("x")).await;
+    answer.expect_error(500, "CommitStateUnknownException");
+    assert_eq!(state(&server.client).await, before);
+    for table in TABLES {
+        assert_eq!(metadata_files(&before[table].0).len(), 2, "after an unknown outcome every file stays");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_of_which_one_requirement_fails_changes_nothing() {
+    let server = five_tables().await;
+    let before = state(&server.client).await;
+    let mut body = five("x");
+    body["table-changes"][3]["requirements"] = json!([{"type": "assert-table-uuid", "uuid": uuid::Uuid::new_v4()}]);
+    let answer = server.client.post("/catalog/v1/default/transactions/commit", &body).await;
+    let message = answer.expect_error(409, "CommitFailedException");
+    assert!(message.starts_with("Requirement failed: UUID does not match"), "{message}");
+    assert_eq!(state(&server.client).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_creates_a_table_beside_a_change_is_atomic_too() {
+    let server = five_tables().await;
+    let staged_request = {
+        let mut request = table_request("new");
+        request["stage-create"] = json!(true);
+        request
+    };
+    let staged = server.client.post("/catalog/v1/default/namespaces/ns/tables", &staged_request).await.expect(200);
+    assert_eq!(staged["metadata-location"], Value::Null);
+    let metadata = &staged["metadata"];
+    let create = json!({
+        "identifier": {"namespace": ["ns"], "name": "new"},
+        "requirements": [{"type": "assert-create"}],
+        "updates": [
+            {"action": "assign-uuid", "uuid": metadata["table-uuid"]},
+            {"action": "upgrade-format-version", "format-version": 2},
+            {"action": "add-schema", "schema": metadata["schemas"][0], "last-column-id": 2},
+            {"action": "set-current-schema", "schema-id": -1},
+            {"action": "add-spec", "spec": metadata["partition-specs"][0]},
+            {"action": "set-default-spec", "spec-id": -1},
+            {"action": "add-sort-order", "sort-order": metadata["sort-orders"][0]},
+            {"action": "set-default-sort-order", "sort-order-id": -1},
+            {"action": "set-location", "location": metadata["location"]},
+        ],
+    });
+    let mut body = five("with-new");
+    body["table-changes"].as_array_mut().unwrap().push(create.clone());
+    body["table-changes"][0]["requirements"] = json!([{"type": "assert-current-schema-id", "current-schema-id": 7}]);
+    let commit = "/catalog/v1/default/transactions/commit";
+    server.client.post(commit, &body).await.expect_error(409, "CommitFailedException");
+    assert_eq!(server.client.head(&path("new")).await.status, 404);
+    body["table-changes"][0]["requirements"] = json!([]);
+    server.client.post(commit, &body).await.expect(204);
+    assert_eq!(server.client.head(&path("new")).await.status, 204);
+    assert!(state(&server.client).await.values().all(|(_, step)| step == "with-new"));
+    // The same again: the table exists now.
+    server.client.post(commit, &body).await.expect_error(409, "CommitFailedException");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn transactions_over_the_same_tables_in_any_order_never_deadlock_and_never_mix() {
+    let server = five_tables().await;
+    let mut tasks = Vec::new();
+    for writer in 0..8 {
+        let client = server.client.clone();
+        tasks.push(tokio::spawn(async move {
+            for round in 0..15 {
+                let mut body = five(&format!("{writer}-{round}"));
+                let changes = body["table-changes"].as_array_mut().unwrap();
+                changes.rotate_left(writer % 5);
+                if writer % 2 == 1 {
+                    changes.reverse();
+                }
+                let answer = client.post("/catalog/v1/default/transactions/commit", &body).await;
+                if answer.status != 204 {
+                    answer.expect_error(409, "CommitFailedException");
+                }
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let steps: Vec<Value> = state(&server.client).await.into_values().map(|(_, step)| step).collect();
+    assert!(steps.iter().all(|step| *step == steps[0]), "{steps:?}");
+    assert!(!database_log().contains("deadlock detected"));
+}
+
+/// The statements that PostgreSQL ran for a request, as its own log has them: between two marks on another connection.
+async fn statements(server: &Server, request: impl Future<Output = ()>) -> Vec<String> {
+    let mark = |edge: &str| format!("SELECT '{edge} {}'", uuid::Uuid::new_v4());
+    let (begin, end) = (mark("begin"), mark("end"));
+    let mut sql = server.sql().await;
+    sql.execute(sqlx::AssertSqlSafe(begin.clone())).await.unwrap();
+    request.await;
+    sql.execute(sqlx::AssertSqlSafe(end.clone())).await.unwrap();
+    sql.close().await.unwrap();
+    let log = database_log();
+    let between = log.lines().skip_while(|line| !line.contains(&begin)).skip(1).take_while(|line| !line.contains(&end));
+    between.filter(|line| line.contains("LOG:  execute ") || line.contains("LOG:  statement: ")).map(ToOwned::to_owned).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_takes_one_statement_after_authentication_and_a_commit_at_most_four_and_one_put() {
+    const AUTHENTICATION: usize = 1;
+    let server = Server::start().await;
+    server.create_table("ns", "a").await;
+    let setting = format!("ALTER DATABASE {} SET log_statement = 'all'", server.database);
+    server.sql().await.execute(sqlx::AssertSqlSafe(setting)).await.unwrap();
+    // A new server: its connections have the setting.
+    let counted = server.another().await;
+    let client = &counted.client;
+    let location = client.get(&path("a")).await.expect(200)["metadata-location"].as_str().unwrap().to_owned();
+    let files = metadata_files(&location).len();
+
+    let load = statements(&counted, async { drop(client.get(&path("a")).await.expect(200)) }).await;
+    assert_eq!(load.len(), AUTHENTICATION + 1, "{load:#?}");
+
+    let commit = statements(&counted, async { drop(client.post(&path("a"), &set("x", "y")).await.expect(200)) }).await;
+    assert!(commit.len() <= AUTHENTICATION + 4, "{commit:#?}");
+    assert_eq!(commit.len(), AUTHENTICATION + 2, "a read and a swap: {commit:#?}");
+    assert_eq!(metadata_files(&location).len(), files + 1, "one file written, none left over");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commits_whose_requirements_hold_all_succeed_however_many_race() {
+    let server = Server::start().await;
+    server.create_table("ns", "a").await;
+    let tasks: Vec<_> = (0..6)
+        .map(|writer| {
+            let client = server.client.clone();
+            tokio::spawn(async move {
+                let mut done = 0;
+                for round in 0..10 {
+                    let answer = client.post(&path("a"), &set(&format!("w{writer}-{round}"), "1")).await;
+                    if answer.status == 200 {
+                        done += 1;
+                    } else {
+                        answer.expect_error(409, "CommitFailedException");
+                    }
+                }
+                done
+            })
+        })
+        .collect();
+    let mut done = 0;
+    for task in tasks {
+        done += task.await.unwrap();
+    }
+    let loaded = server.client.get(&path("a")).await.expect(200);
+    assert_eq!(loaded["metadata"]["properties"].as_object().unwrap().len(), done, "each acknowledged commit is there once");
+    let version: i64 = sqlx::query("SELECT version FROM tabular").fetch_one(&mut server.sql().await).await.unwrap().get(0);
+    assert_eq!(usize::try_from(version).unwrap(), done);
+    let location = loaded["metadata-location"].as_str().unwrap();
+    assert_eq!(metadata_files(location).len(), done + 1, "files of lost swaps are gone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn overlapping_locations_that_race_are_given_to_one() {
+    let server = Server::start().await;
+    server.create_table("ns", "first").await;
+    let root = server.client.get("/api/v1/warehouses/default").await.expect(200)["root"].as_str().unwrap().to_owned();
+    for round in 0..5 {
+        let tasks: Vec<_> = (0..6)
+            .map(|depth| {
+                let client = server.client.clone();
+                let mut request = table_request(&format!("t{round}-{depth}"));
+                request["location"] = json!(format!("{root}/r{round}{}", "/x".repeat(depth)));
+                tokio::spawn(async move { client.post("/catalog/v1/default/namespaces/ns/tables", &request).await.status })
+            })
+            .collect();
+        let mut made = 0;
+        for task in tasks {
+            match task.await.unwrap() {
+                200 => made += 1,
+                status => assert_eq!(status, 400),
+            }
+        }
+        assert_eq!(made, 1, "one of the nested locations");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_table_comes_back_by_its_metadata_file() {
+    let server = Server::start().await;
+    let made = server.create_table("ns", "a").await;
+    server.client.post(&path("a"), &set("kept", "yes")).await.expect(200);
+    let file = server.client.get(&path("a")).await.expect(200)["metadata-location"].clone();
+    assert_eq!(server.client.delete(&path("a")).await.status, 204);
+    assert!(file_of(file.as_str().unwrap()).exists(), "a drop deletes no file");
+    server.client.get(&path("a")).await.expect_error(404, "NoSuchTableException");
+    let register = "/catalog/v1/default/namespaces/ns/register";
+    let back = server.client.post(register, &json!({"name": "b", "metadata-location": file})).await.expect(200);
+    assert_eq!(back["metadata"]["properties"]["kept"], "yes");
+    assert_eq!(back["metadata"]["table-uuid"], made["metadata"]["table-uuid"]);
+    server.client.post(&path("b"), &set("more", "yes")).await.expect(200);
+    // Its location is taken again.
+    let again = server.client.post(register, &json!({"name": "c", "metadata-location": file})).await;
+    again.expect_error(400, "BadRequestException");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purge_queues_the_files_and_frees_name_and_location() {
+    let server = Server::start().await;
+    let made = server.create_table("ns", "a").await;
+    let file = made["metadata-location"].as_str().unwrap();
+    assert_eq!(server.client.delete(&format!("{}?purgeRequested=True", path("a"))).await.status, 204);
+    assert!(file_of(file).exists(), "nothing is deleted before the grace period is over");
+    let mut request = table_request("a");
+    request["location"] = made["metadata"]["location"].clone();
+    server.client.post("/catalog/v1/default/namespaces/ns/tables", &request).await.expect(200);
+    let queued = sqlx::query("SELECT kind, uri FROM deletion").fetch_one(&mut server.sql().await).await.unwrap();
+    assert_eq!((queued.get::<String, _>(0).as_str(), queued.get::<String, _>(1).as_str()), ("purge", file));
+}
+
+mod metadata_files {
+    use chrono::{TimeDelta, Utc};
+    use nunatak::model::Clock;
+
+    use super::*;
+
+    async fn server(clock: &Clock) -> Server {
+        let server = Server::start_with(clock.clone(), "deletion_grace_seconds = 3600\ntoken_lifetime_seconds = 86400").await;
+        server.create_table("ns", "a").await;
+        server
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "a test's clock starts somewhere")]
+    fn clock() -> Clock {
+        Clock::manual(Utc::now())
+    }
+
+    fn limits(delete: bool) -> Value {
+        json!({"requirements": [], "updates": [{"action": "set-properties", "updates": {
+            "write.metadata.previous-versions-max": "2",
+            "write.metadata.delete-after-commit.enabled": delete.to_string(),
+        }}]})
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn that_fall_off_the_log_are_deleted_after_the_grace_period_if_the_table_wants_it() {
+        let clock = clock();
+        let server = server(&clock).await;
+        server.client.post(&path("a"), &limits(true)).await.expect(200);
+        for round in 0..4 {
+            server.client.post(&path("a"), &set("round", &round.to_string())).await.expect(200);
+        }
+        let loaded = server.client.get(&path("a")).await.expect(200);
+        let location = loaded["metadata-location"].as_str().unwrap();
+        assert_eq!(loaded["metadata"]["metadata-log"].as_array().unwrap().len(), 2);
+        assert_eq!(metadata_files(location).len(), 6);
+        server.app.delete_metadata().await.unwrap();
+        assert_eq!(metadata_files(location).len(), 6, "the grace period is not over");
+        clock.advance(TimeDelta::hours(2));
+        server.app.delete_metadata().await.unwrap();
+        assert_eq!(metadata_files(location).len(), 3, "the current one and the two of the log");
+        for entry in loaded["metadata"]["metadata-log"].as_array().unwrap() {
+            assert!(file_of(entry["metadata-file"].as_str().unwrap()).exists());
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn stay_where_the_table_does_not_want_their_deletion() {
+        let clock = clock();
+        let server = server(&clock).await;
+        server.client.post(&path("a"), &limits(false)).await.expect(200);
+        for round in 0..4 {
+            server.client.post(&path("a"), &set("round", &round.to_string())).await.expect(200);
+        }
+        clock.advance(TimeDelta::hours(2));
+        server.app.delete_metadata().await.unwrap();
+        let loaded = server.client.get(&path("a")).await.expect(200);
+        assert_eq!(metadata_files(loaded["metadata-location"].as_str().unwrap()).len(), 6);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn that_a_table_points_at_again_are_taken_off_the_queue() {
+        let clock = clock();
+        let server = server(&clock).await;
+        let first = server.client.get(&path("a")).await.expect(200)["metadata-location"].clone();
+        server.client.post(&path("a"), &limits(true)).await.expect(200);
+        for round in 0..4 {
+            server.client.post(&path("a"), &set("round", &round.to_string())).await.expect(200);
+        }
+        assert_eq!(server.client.delete(&path("a")).await.status, 204);
+        let body = json!({"name": "old", "metadata-location": first});
+        server.client.post("/catalog/v1/default/namespaces/ns/register", &body).await.expect(200);
+        clock.advance(TimeDelta::hours(2));
+        server.app.delete_metadata().await.unwrap();
+        assert!(file_of(first.as_str().unwrap()).exists());
+        server.client.post(&path("old"), &set("still", "alive")).await.expect(200);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn are_compressed_where_the_table_asks_for_it_and_can_be_registered() {
+        let server = Server::start().await;
+        let mut request = table_request("a");
+        request["properties"] = json!({"write.metadata.compression-codec": "gzip"});
+        server.client.post("/catalog/v1/default/namespaces", &json!({"namespace": ["ns"]})).await.expect(200);
+        let made = server.client.post("/catalog/v1/default/namespaces/ns/tables", &request).await.expect(200);
+        let location = made["metadata-location"].as_str().unwrap();
+        assert!(location.ends_with(".gz.metadata.json"), "{location}");
+        assert_eq!(std::fs::read(file_of(location)).unwrap()[..2], [0x1f, 0x8b]);
+        assert_eq!(server.client.delete(&path("a")).await.status, 204);
+        let body = json!({"name": "b", "metadata-location": location});
+        let back = server.client.post("/catalog/v1/default/namespaces/ns/register", &body).await.expect(200);
+        assert_eq!(back["metadata"], made["metadata"]);
+    }
+}
