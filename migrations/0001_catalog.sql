@@ -68,6 +68,8 @@ CREATE TABLE tabular (
     namespace_id      uuid        NOT NULL CONSTRAINT tabular_namespace_fk REFERENCES namespace,
     name              text COLLATE "C" NOT NULL,
     location          text COLLATE "C" NOT NULL,
+    -- The `table-uuid` of its metadata: the same in all metadata files that this table, or one registered from them, ever had.
+    table_uuid        uuid        NOT NULL,
     -- The pointer: what a commit compares and swaps.
     version           bigint      NOT NULL,
     metadata_location text        NOT NULL,
@@ -78,6 +80,7 @@ CREATE TABLE tabular (
     CONSTRAINT tabular_name_unique UNIQUE (namespace_id, name),
     CONSTRAINT tabular_location_unique UNIQUE (warehouse_id, location)
 ) WITH (fillfactor = 70);
+CREATE INDEX tabular_table_uuid ON tabular (table_uuid);
 -- Compressed already: PostgreSQL need not try again.
 ALTER TABLE tabular ALTER COLUMN metadata SET STORAGE EXTERNAL;
 
@@ -88,7 +91,7 @@ CREATE TABLE deletion (
     -- metadata: `uri` is one metadata file. purge: all files of a table whose last metadata file is `uri`.
     kind         text        NOT NULL CONSTRAINT deletion_kind CHECK (kind IN ('metadata', 'purge')),
     uri          text COLLATE "C" NOT NULL,
-    tabular_id   uuid        NOT NULL,
+    table_uuid   uuid        NOT NULL,
     location     text        NOT NULL,
     queued_at    timestamptz NOT NULL,
     due_at       timestamptz NOT NULL,

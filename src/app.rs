@@ -14,6 +14,8 @@ use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use chrono::TimeDelta;
 use futures::future::BoxFuture;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
 use metrics_exporter_prometheus::PrometheusHandle;
 use sqlx::postgres::PgConnectOptions;
 use tokio_util::sync::CancellationToken;
@@ -36,6 +38,8 @@ use crate::store::{self, Store};
 const KEY_CHECK_CONTEXT: &str = "installation";
 const KEY_CHECK_PLAIN: &[u8] = b"nunatak";
 const MASTER_KEY_FILE: &str = "master.key";
+/// How long a request's headers may take to arrive, and a connection to be idle.
+const HEADERS_TIME_MAX: Duration = Duration::from_mins(2);
 /// How many old metrics reports go at a time.
 const REPORTS_BATCH: i64 = 1_000;
 
@@ -167,7 +171,7 @@ impl App {
     /// The jobs that every server offers to run.
     #[must_use]
     pub fn jobs(&self) -> Vec<Job> {
-        let minute = Duration::from_secs(60);
+        let minute = Duration::from_mins(1);
         let key_age_max = TimeDelta::days(i64::from(self.config.signing_key_days));
         let retention = TimeDelta::days(i64::from(self.config.metrics_retention_days));
         let job = |name, every, turn: fn(Self, TimeDelta) -> BoxFuture<'static, Result<bool>>, age| {
@@ -285,9 +289,22 @@ async fn serve_on(
 async fn listen(listener: TcpListener, tls: Option<RustlsConfig>, api: Api, handle: Handle<SocketAddr>) -> std::io::Result<()> {
     let service = router(api).into_make_service_with_connect_info::<SocketAddr>();
     match tls {
-        Some(tls) => axum_server::from_tcp_rustls(listener, tls)?.handle(handle).serve(service).await,
-        None => axum_server::from_tcp(listener)?.handle(handle).serve(service).await,
+        Some(tls) => {
+            let mut server = axum_server::from_tcp_rustls(listener, tls)?.handle(handle);
+            bound_headers(server.http_builder());
+            server.serve(service).await
+        }
+        None => {
+            let mut server = axum_server::from_tcp(listener)?.handle(handle);
+            bound_headers(server.http_builder());
+            server.serve(service).await
+        }
     }
+}
+
+/// A client that opens connections and says nothing does not keep them.
+fn bound_headers(builder: &mut Builder<TokioExecutor>) {
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS_TIME_MAX);
 }
 
 /// Cancelled at SIGINT or SIGTERM.

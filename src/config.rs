@@ -24,7 +24,7 @@ pub struct Settings {
     /// Where the embedded database, the master key and the first warehouse are
     #[arg(long, env = "NUNATAK_DATA_DIR")]
     data_dir: Option<PathBuf>,
-    /// A PostgreSQL (14 or later) to use instead of the embedded one: postgres://user:password@host/database
+    /// A PostgreSQL (14 or later) to use instead of the embedded one: `postgres://user:password@host/database`
     #[arg(long, env = "NUNATAK_DATABASE_URL", hide_env_values = true)]
     database_url: Option<Secret>,
     /// How many connections to the database to open at most [default: 16]
@@ -78,7 +78,7 @@ pub struct Settings {
     /// How it is logged [default: text]
     #[arg(long, env = "NUNATAK_LOG_FORMAT", value_enum)]
     log_format: Option<LogFormat>,
-    /// Where traces go (OTLP over HTTP): http://host:4318
+    /// Where traces go (OTLP over HTTP): `http://host:4318`
     #[arg(long, env = "NUNATAK_OTLP_ENDPOINT")]
     otlp_endpoint: Option<String>,
 }

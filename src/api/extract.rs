@@ -1,5 +1,7 @@
 //! Extractors whose refusals have the shape of every other error.
 
+use std::time::Duration;
+
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
@@ -19,6 +21,8 @@ use crate::store::warehouse::WarehouseRef;
 
 /// Between the levels of a namespace in a path.
 const LEVEL_SEPARATOR: char = '\u{1f}';
+/// How long a body may take to arrive.
+const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 /// The largest page; a client that asks for more gets this.
 const PAGE_ITEMS_MAX: u32 = 10_000;
 
@@ -77,7 +81,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonOf<T> {
 
 /// The whole body, within the limit.
 pub async fn body<S: Send + Sync>(request: Request, state: &S) -> ApiResult<Bytes> {
-    let read = Bytes::from_request(request, state).await;
+    let read = tokio::time::timeout(BODY_TIME_MAX, Bytes::from_request(request, state)).await;
+    let read = read.map_err(|_| Error::invalid("The request's body did not come in time"))?;
     read.map_err(|rejection| match rejection {
         BytesRejection::FailedToBufferBody(rejection) if rejection.status() == 413 => {
             Error::new(Kind::TooLarge, "The request's body is too large").into()

@@ -52,8 +52,13 @@ pub async fn authenticate(State(api): State<Api>, mut request: Request, next: Ne
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
-        Err(error) => ApiError::from(error).into_response(),
+        Err(error) if is_read(request.method()) => ApiError::from(error).into_response(),
+        Err(error) => ApiError::from(error).of_change(),
     }
+}
+
+fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
 async fn caller(api: &Api, headers: &HeaderMap) -> Result<Caller, Error> {
@@ -73,7 +78,7 @@ async fn caller(api: &Api, headers: &HeaderMap) -> Result<Caller, Error> {
 /// its client is told that the outcome is not known.
 pub async fn deadline(State(api): State<Api>, request: Request, next: Next) -> Response {
     let time_max = api.limits.request_time_max;
-    if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
+    if is_read(request.method()) {
         return match tokio::time::timeout(time_max, next.run(request)).await {
             Ok(response) => response,
             Err(elapsed) => ApiError::from(Error::unavailable("The request took too long", elapsed)).into_response(),

@@ -7,9 +7,10 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::model::iceberg::metadata::{EncryptionKey, SnapshotLogEntry, StatisticsFile};
+use crate::model::iceberg::partition::simplify_sources;
 use crate::model::iceberg::update::LAST_ADDED;
 use crate::model::iceberg::{
-    FORMAT_VERSION_DEFAULT, FORMAT_VERSION_MAX, MAIN_BRANCH, MetadataLogEntry, PartitionSpec, Reference, ReferenceKind,
+    Extra, FORMAT_VERSION_DEFAULT, FORMAT_VERSION_MAX, MAIN_BRANCH, MetadataLogEntry, PartitionSpec, Reference, ReferenceKind,
     Requirement, Schema, Snapshot, SortOrder, TableMetadata, Update,
 };
 use crate::model::{Error, Result};
@@ -79,7 +80,7 @@ fn check(requirement: &Requirement, base: Option<&TableMetadata>) -> Result<()> 
     let Some(table) = base else {
         return match requirement {
             Requirement::AssertRefSnapshotId { r#ref, snapshot_id: Some(id) } => {
-                Err(Error::commit_failed(format!("Requirement failed: branch or tag {} is missing, expected {id}", r#ref)))
+                Err(Error::commit_failed(format!("Requirement failed: branch or tag {ref} is missing, expected {id}")))
             }
             _ => Ok(()),
         };
@@ -169,7 +170,7 @@ fn empty(updates: &[Update]) -> TableMetadata {
         partition_statistics: Vec::new(),
         next_row_id: (format_version >= 3).then_some(0),
         encryption_keys: Vec::new(),
-        extra: crate::model::iceberg::Extra::new(),
+        extra: Extra::new(),
     }
 }
 
@@ -181,8 +182,8 @@ struct Builder {
     last_added_order: Option<i32>,
     added_snapshots: HashSet<i64>,
     removed_snapshots: HashSet<i64>,
-    /// Heads of main that a later update of the same commit replaced.
-    passed_heads: HashSet<i64>,
+    /// Snapshots of this commit that were the head of main at some point in it.
+    new_heads: HashSet<i64>,
     updated_ms: Option<i64>,
 }
 
@@ -196,7 +197,7 @@ impl Builder {
             last_added_order: None,
             added_snapshots: HashSet::new(),
             removed_snapshots: HashSet::new(),
-            passed_heads: HashSet::new(),
+            new_heads: HashSet::new(),
             updated_ms: None,
         }
     }
@@ -257,12 +258,7 @@ impl Builder {
             return Err(Error::invalid(format!("Cannot downgrade v{from} table to v{to}")));
         }
         self.table.format_version = to;
-        if to >= 2 {
-            self.table.last_sequence_number.get_or_insert(0);
-        }
-        if to >= 3 {
-            self.table.next_row_id.get_or_insert(0);
-        }
+        self.table.fill_in_format_fields();
         Ok(())
     }
 
@@ -292,6 +288,9 @@ impl Builder {
     }
 
     fn add_spec(&mut self, mut spec: PartitionSpec) -> Result<()> {
+        for field in &mut spec.fields {
+            simplify_sources(&mut field.source_id, &mut field.source_ids);
+        }
         // A partition field that the table has had before keeps its id, so that old and new partitions can be compared.
         let known_fields: Vec<_> = self.table.partition_specs.iter().flat_map(|known| known.fields.clone()).collect();
         for field in spec.fields.iter_mut().filter(|field| field.field_id.is_none()) {
@@ -326,6 +325,9 @@ impl Builder {
     }
 
     fn add_sort_order(&mut self, mut order: SortOrder) -> Result<()> {
+        for field in &mut order.fields {
+            simplify_sources(&mut field.source_id, &mut field.source_ids);
+        }
         order.check(self.table.current_schema()?, self.table.format_version)?;
         let known = self.table.sort_orders.iter().find(|known| known.fields == order.fields).map(|known| known.order_id);
         let id = match known {
@@ -366,6 +368,15 @@ impl Builder {
         if snapshot.manifest_list.is_none() && (table.format_version > 1 || !snapshot.extra.contains_key("manifests")) {
             return Err(Error::invalid(format!("Snapshot {id} has no manifest list")));
         }
+        if let Some(number) = snapshot.sequence_number
+            && table.format_version == 1
+            && number != 0
+        {
+            return Err(Error::invalid(format!("Sequence number must be 0 in v1: {number}")));
+        }
+        if table.format_version >= 2 && !snapshot.summary.contains_key("operation") {
+            return Err(Error::invalid(format!("Snapshot {id} has no operation in its summary")));
+        }
         if table.format_version >= 2 {
             let last = table.last_sequence_number.unwrap_or(0);
             let number =
@@ -405,38 +416,35 @@ impl Builder {
         let snapshot =
             self.table.snapshot(id).ok_or_else(|| Error::invalid(format!("Cannot set {name} to unknown snapshot: {id}")))?;
         if name == MAIN_BRANCH && self.table.current_snapshot_id != Some(id) {
-            let at = if self.added_snapshots.contains(&id) { snapshot.timestamp_ms } else { now.timestamp_millis() };
-            if let Some(last) = self.table.snapshot_log.last()
-                && at.saturating_add(CLOCK_SKEW_MAX_MS) < last.timestamp_ms
-            {
-                return Err(Error::invalid(format!(
-                    "Invalid snapshot timestamp {at}: before last snapshot log entry at {}",
-                    last.timestamp_ms
-                )));
-            }
-            if let Some(passed) = self.table.current_snapshot_id
-                && self.added_snapshots.contains(&passed)
-            {
-                self.passed_heads.insert(passed);
+            let last = self.table.snapshot_log.last().map_or(i64::MIN, |entry| entry.timestamp_ms);
+            let at = if self.added_snapshots.contains(&id) {
+                self.new_heads.insert(id);
+                snapshot.timestamp_ms
+            } else {
+                // The time is ours to say: a clock that runs behind a writer's must not stand in the way of going back.
+                now.timestamp_millis().max(last)
+            };
+            if at.saturating_add(CLOCK_SKEW_MAX_MS) < last {
+                return Err(Error::invalid(format!("Invalid snapshot timestamp {at}: before last snapshot log entry at {last}")));
             }
             self.updated_ms.get_or_insert(at);
             self.table.current_snapshot_id = Some(id);
-            self.table.snapshot_log.push(SnapshotLogEntry { snapshot_id: id, timestamp_ms: at });
+            self.table.snapshot_log.push(SnapshotLogEntry { snapshot_id: id, timestamp_ms: at, extra: Extra::new() });
         }
         self.table.refs.insert(name.to_owned(), reference.clone());
         Ok(())
     }
 
     fn remove_reference(&mut self, name: &str) {
+        // What was current before stays in the log: replacing a table removes its branch main first.
         if name == MAIN_BRANCH {
             self.table.current_snapshot_id = None;
-            self.table.snapshot_log.clear();
         }
         self.table.refs.remove(name);
     }
 
     fn remove_snapshots(&mut self, ids: &[i64]) {
-        let ids: HashSet<i64> = ids.iter().copied().collect();
+        let ids: HashSet<i64> = ids.iter().copied().filter(|id| self.table.snapshot(*id).is_some()).collect();
         self.table.snapshots.retain(|snapshot| !ids.contains(&snapshot.snapshot_id));
         self.table.statistics.retain(|file| !ids.contains(&file.snapshot_id));
         self.table.partition_statistics.retain(|file| !ids.contains(&file.snapshot_id));
@@ -473,8 +481,12 @@ impl Builder {
         if self.table.format_version < 3 {
             return Err(Error::invalid(format!("Encryption keys need v3, the table is v{}", self.table.format_version)));
         }
-        self.table.encryption_keys.retain(|known| known.key_id != key.key_id);
-        self.table.encryption_keys.push(key.clone());
+        match self.table.encryption_keys.iter().find(|known| known.key_id == key.key_id) {
+            // Snapshots may be encrypted with the one that is there; those of this commit would be with the other.
+            Some(known) if known != key => return Err(Error::invalid(format!("Encryption key already exists: {}", key.key_id))),
+            Some(_) => {}
+            None => self.table.encryption_keys.push(key.clone()),
+        }
         Ok(())
     }
 
@@ -487,10 +499,12 @@ impl Builder {
         let mut table = self.table;
         let mut updated_ms = self.updated_ms.unwrap_or_else(|| now.timestamp_millis());
         let mut expired_files = Vec::new();
+        // Readers refuse a history that runs backwards; clocks do not always agree.
+        updated_ms = updated_ms.max(table.snapshot_log.last().map_or(i64::MIN, |entry| entry.timestamp_ms));
         if let Some(base) = base {
-            // Readers refuse a history that runs backwards; clocks do not always agree.
-            updated_ms = updated_ms.max(base.metadata.last_updated_ms);
-            let before = MetadataLogEntry { metadata_file: base.file.to_owned(), timestamp_ms: base.metadata.last_updated_ms };
+            let base_ms = base.metadata.last_updated_ms;
+            updated_ms = updated_ms.max(base_ms);
+            let before = MetadataLogEntry { metadata_file: base.file.to_owned(), timestamp_ms: base_ms, extra: Extra::new() };
             table.metadata_log.push(before);
             let keep = table.property_number("write.metadata.previous-versions-max").unwrap_or(PREVIOUS_VERSIONS_MAX).max(1);
             let excess = table.metadata_log.len().saturating_sub(keep);
@@ -528,8 +542,8 @@ impl Builder {
 
     /// Heads that were never seen outside the commit leave the log; what lies before a removed snapshot cannot be told any more.
     fn clean_snapshot_log(&mut self) {
-        let passed = &self.passed_heads;
-        self.table.snapshot_log.retain(|entry| !passed.contains(&entry.snapshot_id));
+        let (heads, current) = (&self.new_heads, self.table.current_snapshot_id);
+        self.table.snapshot_log.retain(|entry| current == Some(entry.snapshot_id) || !heads.contains(&entry.snapshot_id));
         if self.removed_snapshots.is_empty() {
             return;
         }
@@ -570,8 +584,10 @@ pub fn check_property(name: &str) -> Result<()> {
 }
 
 fn put_statistics(files: &mut Vec<StatisticsFile>, file: &StatisticsFile) {
-    files.retain(|known| known.snapshot_id != file.snapshot_id);
-    files.push(file.clone());
+    match files.iter_mut().find(|known| known.snapshot_id == file.snapshot_id) {
+        Some(known) => known.clone_from(file),
+        None => files.push(file.clone()),
+    }
 }
 
 fn last_added(id: i32, added: Option<i32>, what: &str) -> Result<i32> {
@@ -584,3 +600,6 @@ fn last_added(id: i32, added: Option<i32>, what: &str) -> Result<i32> {
 fn next_id(taken: impl Iterator<Item = i32>, first: i32) -> i32 {
     taken.max().map_or(first, |highest| highest.saturating_add(1)).max(first)
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::apply::{Base, apply};
 use super::create::namespace_of;
@@ -55,7 +56,7 @@ enum Step {
     /// The pointer of a table that is there.
     Swap { permit: Permit<CommitTable>, expected: i64, expired_files: Vec<String>, moved: bool },
     /// A new table.
-    Create { permit: Permit<CreateTable>, id: TableId },
+    Create { permit: Permit<CreateTable>, id: TableId, table_uuid: Uuid },
 }
 
 /// What became of one table's part before anything was written.
@@ -147,7 +148,7 @@ impl Catalog {
             let applied = apply(None, &change.requirements, &change.updates, now)?;
             let metadata = applied.ok_or_else(|| Error::internal("a new table is no change"))?.metadata;
             let (location, file) = place(warehouse, &metadata, 0, None)?;
-            let step = Step::Create { permit, id: TableId::generate() };
+            let step = Step::Create { permit, id: TableId::generate(), table_uuid: metadata.table_uuid };
             return Ok(Outcome::Prepared(Box::new(Prepared { change, file, location, step })));
         };
         let permit = self.gate.permit::<CommitTable>(caller, pointer.id)?;
@@ -215,12 +216,13 @@ impl Catalog {
             };
             let location = &prepared.location;
             store::tabular::claim_location(&mut tx, warehouse.id, location, Choice::Client, Some(except)).await?;
-            let Step::Create { permit, id } = &prepared.step else { continue };
+            let Step::Create { permit, id, table_uuid } = &prepared.step else { continue };
             let table = NewTable {
                 id: *id,
                 warehouse_id: warehouse.id,
                 ident: &prepared.change.identifier,
                 location,
+                table_uuid: *table_uuid,
                 metadata_location: prepared.file.location.as_str(),
                 metadata: &prepared.file.packed,
             };

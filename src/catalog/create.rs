@@ -8,7 +8,6 @@ use uuid::Uuid;
 
 use super::apply::{FORMAT_VERSION, apply, check_property};
 use super::load::client_config;
-use super::metadata_file::MetadataFile;
 use super::{Catalog, Loaded, locations, metadata_file};
 use crate::access::{Caller, CreateTable, Permit};
 use crate::model::iceberg::update::LAST_ADDED;
@@ -81,7 +80,16 @@ impl Catalog {
         }
         let file = metadata_file::render(&metadata, 0)?;
         self.files.of(&target.warehouse)?.write(&file.location, file.bytes.clone()).await?;
-        let added = self.add(&target, id, &ident, &location, choice, &file).await;
+        let table = NewTable {
+            id,
+            warehouse_id: target.warehouse.id,
+            ident: &ident,
+            location: &location,
+            table_uuid: metadata.table_uuid,
+            metadata_location: file.location.as_str(),
+            metadata: &file.packed,
+        };
+        let added = self.add(&target, &table, choice).await;
         if let Err(error) = added {
             self.discard(&target.warehouse, std::slice::from_ref(&file.location), &error).await;
             return Err(error);
@@ -101,26 +109,10 @@ impl Catalog {
         Ok(Target { warehouse, permit })
     }
 
-    async fn add(
-        &self,
-        target: &Target,
-        id: TableId,
-        ident: &TableIdent,
-        location: &Location,
-        choice: Choice,
-        file: &MetadataFile,
-    ) -> Result<()> {
+    async fn add(&self, target: &Target, table: &NewTable<'_>, choice: Choice) -> Result<()> {
         let mut tx = self.store.begin().await?;
-        store::tabular::claim_location(&mut tx, target.warehouse.id, location, choice, None).await?;
-        let table = NewTable {
-            id,
-            warehouse_id: target.warehouse.id,
-            ident,
-            location,
-            metadata_location: file.location.as_str(),
-            metadata: &file.packed,
-        };
-        store::tabular::insert(&mut tx, &target.permit, &table, self.clock.now()).await?;
+        store::tabular::claim_location(&mut tx, table.warehouse_id, table.location, choice, None).await?;
+        store::tabular::insert(&mut tx, &target.permit, table, self.clock.now()).await?;
         store::commit(tx).await
     }
 

@@ -47,6 +47,7 @@ impl Catalog {
             warehouse_id,
             ident,
             location: &location,
+            table_uuid: metadata.table_uuid,
             metadata_location: file.as_str(),
             metadata: &packed,
         };

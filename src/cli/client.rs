@@ -12,6 +12,7 @@ use crate::model::Secret;
 pub struct Server {
     /// The server's URL
     #[arg(long, env = "NUNATAK_SERVER", default_value = "http://127.0.0.1:8181", global = true)]
+    #[allow(clippy::struct_field_names, reason = "it is the name of the flag")]
     server: String,
     /// A token; else one is asked for with the client id and secret
     #[arg(long, env = "NUNATAK_TOKEN", hide_env_values = true, global = true)]

@@ -67,7 +67,7 @@ impl Identity {
         check_name("principal", &new.name)?;
         let client_id = match new.client_id {
             Some(client_id) => client_id,
-            None => format!("{}-{}", client_id_stem(&new.name), URL_SAFE_NO_PAD.encode(&*random_bytes::<6>()?)),
+            None => format!("{}-{}", client_id_stem(&new.name), URL_SAFE_NO_PAD.encode(*random_bytes::<6>()?)),
         };
         check_name("client", &client_id)?;
         if client_id.contains(':') {
@@ -145,7 +145,7 @@ async fn found(connection: &mut PgConnection, id: PrincipalId) -> Result<Princip
 
 /// 32 random bytes, in letters that need no quoting anywhere.
 fn new_secret() -> Result<Secret> {
-    Ok(Secret::from(URL_SAFE_NO_PAD.encode(&*random_bytes::<32>()?)))
+    Ok(Secret::from(URL_SAFE_NO_PAD.encode(*random_bytes::<32>()?)))
 }
 
 /// What of a name can stand in a client id.

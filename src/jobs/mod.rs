@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::model::Result;
 
 /// The longest that one turn of a job may take.
-const TURN_TIME_MAX: Duration = Duration::from_secs(600);
+const TURN_TIME_MAX: Duration = Duration::from_mins(10);
 
 /// A job: what, and how often.
 pub struct Job {

@@ -5,10 +5,11 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::TimeDelta;
+use uuid::Uuid;
 
 use crate::catalog::unpack;
 use crate::model::iceberg::TableMetadata;
-use crate::model::{Clock, Kind, Location, Result, TableId, WarehouseId};
+use crate::model::{Clock, Location, Result, WarehouseId};
 use crate::storage::{FileStore, Files};
 use crate::store::{Store, deletion};
 
@@ -20,7 +21,7 @@ const CLAIM_LIFETIME: TimeDelta = TimeDelta::minutes(15);
 /// Deletes one batch. Whether more are waiting.
 ///
 /// # Errors
-/// [`Kind::Unavailable`] when the database or a store does not answer; what was not deleted is tried again.
+/// [`crate::model::Kind::Unavailable`] when the database or a store does not answer; what was not deleted is tried again.
 pub async fn turn(store: &Store, files: &Files, clock: &Clock) -> Result<bool> {
     let mut connection = store.connection().await?;
     let now = clock.now();
@@ -30,22 +31,23 @@ pub async fn turn(store: &Store, files: &Files, clock: &Clock) -> Result<bool> {
     }
     let uris: Vec<String> = claimed.iter().map(|entry| entry.uri.clone()).collect();
     let current: HashSet<String> = deletion::current_among(&mut connection, &uris).await?.into_iter().collect();
-    let mut logs: HashMap<TableId, HashSet<String>> = HashMap::new();
-    let mut stores: HashMap<WarehouseId, FileStore> = HashMap::new();
+    let tables: Vec<Uuid> = claimed.iter().map(|entry| entry.table_uuid).collect();
+    let mut named = HashSet::new();
+    for packed in deletion::metadata_of(&mut connection, &tables).await? {
+        let metadata = TableMetadata::parse(&unpack(&packed)?)?;
+        named.extend(metadata.metadata_log.into_iter().map(|entry| entry.metadata_file));
+    }
+    let ids: HashSet<WarehouseId> = claimed.iter().map(|entry| entry.warehouse_id).collect();
+    let mut stores = HashMap::new();
+    for id in ids {
+        stores.insert(id, files.of(&deletion::warehouse(&mut connection, id).await?)?);
+    }
     let mut finished = Vec::new();
     for entry in &claimed {
-        if !logs.contains_key(&entry.table_id) {
-            logs.insert(entry.table_id, log(deletion::metadata_of(&mut connection, entry.table_id).await?)?);
-        }
-        let named = logs.get(&entry.table_id).is_some_and(|log| log.contains(&entry.uri));
-        if named || current.contains(&entry.uri) {
+        if named.contains(&entry.uri) || current.contains(&entry.uri) {
             tracing::info!(uri = entry.uri, "a metadata file is reached again, and stays");
             finished.push(entry.id);
             continue;
-        }
-        if !stores.contains_key(&entry.warehouse_id) {
-            let warehouse = deletion::warehouse(&mut connection, entry.warehouse_id).await?;
-            stores.insert(entry.warehouse_id, files.of(&warehouse)?);
         }
         let Some(store) = stores.get(&entry.warehouse_id) else { continue };
         match delete(store, &entry.uri).await {
@@ -57,20 +59,13 @@ pub async fn turn(store: &Store, files: &Files, clock: &Clock) -> Result<bool> {
     Ok(finished.len() == claimed.len() && i64::try_from(claimed.len()).is_ok_and(|claimed| claimed == BATCH))
 }
 
-/// The files that a table's log names.
-fn log(packed: Option<Vec<u8>>) -> Result<HashSet<String>> {
-    let Some(packed) = packed else { return Ok(HashSet::new()) };
-    let metadata = TableMetadata::parse(&unpack(&packed)?)?;
-    Ok(metadata.metadata_log.into_iter().map(|entry| entry.metadata_file).collect())
-}
-
 /// Deletes a file of the warehouse; one that lies elsewhere is somebody else's, and stays.
 async fn delete(store: &FileStore, uri: &str) -> Result<()> {
     let inside = Location::parse(uri).ok().filter(|location| store.root().contains(location));
     match inside {
         Some(location) => store.delete(&location).await,
         None => {
-            tracing::info!(uri, kind = ?Kind::Invalid, "a metadata file outside its warehouse stays");
+            tracing::info!(uri, "a metadata file outside its warehouse stays");
             Ok(())
         }
     }

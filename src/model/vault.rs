@@ -38,7 +38,7 @@ impl Vault {
     /// # Errors
     /// [`super::Kind::Internal`] when the machine gives no random bytes.
     pub fn generate_master_key() -> Result<Secret> {
-        Ok(Secret::from(STANDARD.encode(&*random_bytes::<KEY_BYTES>()?)))
+        Ok(Secret::from(STANDARD.encode(*random_bytes::<KEY_BYTES>()?)))
     }
 
     /// Seals `plain` for `context` (say `warehouse:<id>`), without which it cannot be opened.

@@ -1,6 +1,7 @@
 //! The server's own access to a warehouse's files: whole small files, written once, read, deleted. Every call is bounded in time.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -133,8 +134,8 @@ impl FileStore {
                     .with_virtual_hosted_style_request(!s3.path_style)
                     .with_retry(retry)
                     .with_client_options(client);
-                if let Some(endpoint) = &s3.endpoint {
-                    builder = builder.with_endpoint(endpoint.trim_end_matches('/'));
+                if let Some(endpoint) = s3.request_endpoint()? {
+                    builder = builder.with_endpoint(endpoint);
                 }
                 let store = builder.build().map_err(|error| Error::invalid(format!("Invalid storage profile: {error}")))?;
                 Backend::S3(Arc::new(store))
@@ -152,7 +153,8 @@ impl FileStore {
     /// Writes a new file. After `Ok` it is durable.
     ///
     /// # Errors
-    /// [`Kind::Unavailable`] when the store does not take it: then nothing points at it, whether or not it is there.
+    /// [`Kind::Unavailable`] when the store does not take it: then nothing points at it, whether or not it is there; [`Kind::Invalid`] when
+    /// no file can be there.
     pub async fn write(&self, location: &Location, bytes: Bytes) -> Result<()> {
         count("put");
         let done = match self.remote() {
@@ -162,7 +164,13 @@ impl FileStore {
             }
             Some(store) => bounded(store.put(&key(self.inside(location)?)?, bytes.into())).await.map(drop),
         };
-        done.map_err(|error| Error::unavailable(format!("The warehouse's storage did not take the file {location}"), error))
+        done.map_err(|error| match error {
+            Failure::Impossible(error) => {
+                Error::invalid(format!("Invalid location: the warehouse's storage cannot hold a file there: {location}"))
+                    .because(error)
+            }
+            error => Error::unavailable(format!("The warehouse's storage did not take the file {location}"), error),
+        })
     }
 
     /// Reads a file of at most `bytes_max`.
@@ -191,7 +199,9 @@ impl FileStore {
         match read {
             Ok(Some(bytes)) => Ok(bytes),
             Ok(None) => Err(Error::invalid(format!("The file is longer than {bytes_max} bytes: {location}"))),
-            Err(Failure::NotFound) => Err(Error::new(Kind::NotFound(Object::Other), format!("File does not exist: {location}"))),
+            Err(Failure::NotFound | Failure::Impossible(_)) => {
+                Err(Error::new(Kind::NotFound(Object::Other), format!("File does not exist: {location}")))
+            }
             Err(error) => Err(Error::unavailable(format!("The warehouse's storage did not give the file {location}"), error)),
         }
     }
@@ -267,6 +277,9 @@ fn key(location: &Location) -> Result<Path> {
 enum Failure {
     #[error("not found")]
     NotFound,
+    /// No file can be there: a name is too long, or a file lies where a directory would have to be.
+    #[error(transparent)]
+    Impossible(std::io::Error),
     #[error("no answer within {CALL_SECONDS_MAX} s")]
     TooSlow,
     #[error(transparent)]
@@ -289,8 +302,12 @@ async fn blocking<T: Send + 'static>(call: impl FnOnce() -> std::io::Result<T> +
     match tokio::time::timeout(Duration::from_secs(CALL_SECONDS_MAX), tokio::task::spawn_blocking(call)).await {
         Err(_) => Err(Failure::TooSlow),
         Ok(Err(error)) => Err(Failure::Task(error)),
-        Ok(Ok(Err(error))) if error.kind() == std::io::ErrorKind::NotFound => Err(Failure::NotFound),
-        Ok(Ok(done)) => done.map_err(Failure::File),
+        Ok(Ok(Err(error))) => Err(match error.kind() {
+            ErrorKind::NotFound => Failure::NotFound,
+            ErrorKind::InvalidFilename | ErrorKind::NotADirectory | ErrorKind::IsADirectory => Failure::Impossible(error),
+            _ => Failure::File(error),
+        }),
+        Ok(Ok(Ok(done))) => Ok(done),
     }
 }
 

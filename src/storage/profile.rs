@@ -124,6 +124,10 @@ impl Profile {
 impl S3Profile {
     fn check(&self) -> Result<()> {
         let wrong = |why: &str| Err(Error::invalid(format!("Invalid storage profile: {why}")));
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+        if self.bucket.is_empty() || !self.bucket.bytes().all(plain) {
+            return wrong("bucket must be a bucket's name");
+        }
         if self.region.is_empty() || !self.region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
             return wrong("region must be a region's name");
         }
@@ -136,6 +140,46 @@ impl S3Profile {
                 return wrong("endpoint must be an http or https URL without a user or a query");
             }
         }
-        Ok(())
+        self.request_endpoint().map(drop)
+    }
+
+    /// The URL that requests go to: the endpoint, with the bucket in the host's name unless it stands in the path.
+    ///
+    /// # Errors
+    /// [`crate::model::Kind::Invalid`] when the bucket cannot stand there.
+    pub fn request_endpoint(&self) -> Result<Option<String>> {
+        let Some(endpoint) = &self.endpoint else { return Ok(None) };
+        let plain = endpoint.trim_end_matches('/').to_owned();
+        if self.path_style {
+            return Ok(Some(plain));
+        }
+        let wrong = || {
+            Error::invalid(
+                "Invalid storage profile: the bucket cannot stand in the name of the endpoint's host; set path-style to true",
+            )
+        };
+        let mut url = url::Url::parse(&plain).map_err(|_| wrong())?;
+        let host = url.domain().map(|domain| format!("{}.{domain}", self.bucket)).ok_or_else(wrong)?;
+        url.set_host(Some(&host)).map_err(|_| wrong())?;
+        Ok(Some(url.as_str().trim_end_matches('/').to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(text: &str, path_style: bool) -> Option<String> {
+        let (bucket, region) = ("lake".to_owned(), "eu-central-1".to_owned());
+        let profile = S3Profile { bucket, prefix: None, region, endpoint: Some(text.to_owned()), path_style };
+        profile.request_endpoint().ok().flatten()
+    }
+
+    #[test]
+    fn the_bucket_stands_in_the_path_or_in_the_hosts_name() {
+        assert_eq!(endpoint("http://10.0.0.1:9000/", true).as_deref(), Some("http://10.0.0.1:9000"));
+        assert_eq!(endpoint("https://s3.example", true).as_deref(), Some("https://s3.example"));
+        assert_eq!(endpoint("https://s3.example:9000/", false).as_deref(), Some("https://lake.s3.example:9000"));
+        assert_eq!(endpoint("http://10.0.0.1:9000", false), None);
     }
 }

@@ -2,10 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgConnection;
+use uuid::Uuid;
 
 use super::error::{read_error, write_error};
 use super::warehouse::Warehouse;
-use crate::model::{Error, Kind, Result, TableId, WarehouseId};
+use crate::model::{Error, Kind, Result, WarehouseId};
 
 /// A metadata file that may go.
 #[derive(Clone, Debug)]
@@ -16,8 +17,8 @@ pub struct Entry {
     pub warehouse_id: WarehouseId,
     /// The file.
     pub uri: String,
-    /// The table that named it.
-    pub table_id: TableId,
+    /// The `table-uuid` of the table that named it.
+    pub table_uuid: Uuid,
 }
 
 /// Claims at most `limit` metadata files that are due, also those whose worker did not come back before `claimed_before`. From then on
@@ -37,7 +38,7 @@ pub async fn claim_metadata(
              SELECT id FROM deletion
              WHERE kind = 'metadata' AND due_at <= $1 AND (claimed_at IS NULL OR claimed_at < $2)
              ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED
-         ) RETURNING id, warehouse_id, uri, tabular_id AS table_id",
+         ) RETURNING id, warehouse_id, uri, table_uuid",
         now,
         claimed_before,
         limit
@@ -58,12 +59,16 @@ pub async fn current_among(connection: &mut PgConnection, uris: &[String]) -> Re
         .map_err(read_error)
 }
 
-/// The compressed metadata of a table, if it is there: what its log names is still reached.
+/// The compressed metadata of all tables with one of these UUIDs: what their logs name is still reached. There may be several for one,
+/// or one that is not the table that queued a file, because a table can be registered from any of its old metadata files.
 ///
 /// # Errors
 /// [`Kind::Unavailable`] when the database does not answer.
-pub async fn metadata_of(connection: &mut PgConnection, id: TableId) -> Result<Option<Vec<u8>>> {
-    sqlx::query_scalar!("SELECT metadata FROM tabular WHERE id = $1", id.0).fetch_optional(connection).await.map_err(read_error)
+pub async fn metadata_of(connection: &mut PgConnection, table_uuids: &[Uuid]) -> Result<Vec<Vec<u8>>> {
+    sqlx::query_scalar!("SELECT metadata FROM tabular WHERE table_uuid = ANY($1)", table_uuids)
+        .fetch_all(connection)
+        .await
+        .map_err(read_error)
 }
 
 /// The warehouse of a claimed file.
@@ -102,12 +107,4 @@ pub async fn take_back(connection: &mut PgConnection, uri: &str) -> Result<()> {
         return Err(Error::new(Kind::Conflict, format!("The metadata file is being deleted: {uri}")));
     }
     Ok(())
-}
-
-/// How many entries wait.
-///
-/// # Errors
-/// [`Kind::Unavailable`] when the database does not answer.
-pub async fn waiting(connection: &mut PgConnection) -> Result<i64> {
-    sqlx::query_scalar!(r#"SELECT count(*) AS "count!" FROM deletion"#).fetch_one(connection).await.map_err(read_error)
 }

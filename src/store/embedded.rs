@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection};
 use tokio::process::{Child, Command};
@@ -104,7 +106,7 @@ impl Setup {
         if sockets.as_os_str().len() > SOCKET_DIRECTORY_BYTES_MAX {
             // Too deep for a socket: a directory of the same owner elsewhere, named after this one.
             let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, directory.as_os_str().as_encoded_bytes());
-            let name: String = digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+            let name = URL_SAFE_NO_PAD.encode(digest.as_ref().get(..12).unwrap_or_default());
             sockets = std::env::temp_dir().join(format!("nunatak-{name}"));
         }
         Ok(Self { binaries, data, sockets, user })

@@ -3,33 +3,42 @@
 use crate::model::{Error, Kind, Result};
 
 /// An error of a statement that changes nothing.
+#[must_use]
 pub fn read_error(error: sqlx::Error) -> Error {
-    if is_connection_lost(&error) || is_transient(&error) {
+    if is_transient(&error) || !is_refusal(&error) {
         return Error::unavailable("The database does not answer", error);
     }
-    Error::internal(error)
+    refused(error)
 }
 
-/// An error of a statement that changes something: where the connection broke, it may have taken effect all the same.
+/// An error of a statement that changes something. Only where PostgreSQL itself refused the statement, or it was never sent, is it sure
+/// that nothing happened; whatever else goes wrong, it may have taken effect.
+#[must_use]
 pub fn write_error(error: sqlx::Error) -> Error {
-    if is_connection_lost(&error) {
-        let message = "The connection to the database was lost; whether the change took effect is not known";
-        return Error::new(Kind::Unknown, message).because(error);
-    }
     if is_transient(&error) {
         return Error::unavailable("The database could not make the change now", error);
     }
+    if is_refusal(&error) {
+        return refused(error);
+    }
+    let message = "The database gave no answer; whether the change took effect is not known";
+    Error::new(Kind::Unknown, message).because(error)
+}
+
+/// An error that will come again: a text that PostgreSQL cannot hold, or a mistake of ours.
+fn refused(error: sqlx::Error) -> Error {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    if matches!(code.as_deref(), Some("22021" | "22P05")) {
+        return Error::invalid("Invalid text: null characters are not allowed").because(error);
+    }
     Error::internal(error)
 }
 
-/// Whether the statement may have run to its end although no answer came. A server process that is told to end can do so between the
-/// end of a transaction and its answer, so what it says of itself then (class 57P) proves nothing.
-fn is_connection_lost(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) | sqlx::Error::WorkerCrashed => true,
-        sqlx::Error::Database(error) => error.code().is_some_and(|code| code.starts_with("57P") || code.starts_with("08")),
-        _ => false,
-    }
+/// Whether PostgreSQL refused the statement. A server process that is told to end can do so between the end of a transaction and its
+/// answer, so what it says of itself then (classes 57P and 08) proves nothing.
+fn is_refusal(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| !code.starts_with("57P") && !code.starts_with("08"))
 }
 
 /// Refused for now, and surely not done: deadlock, serialisation failure, lock timeout, out of something, no connection.

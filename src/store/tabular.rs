@@ -2,12 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgConnection;
+use uuid::Uuid;
 
 use super::error::{OnConstraint, read_error, write_error};
 use super::warehouse::{Warehouse, WarehouseRef};
 use super::{lock, lock_shared};
 use crate::access::{CommitTable, CreateTable, DropTable, ListNamespace, Permit, PurgeTable, RenameTable};
-use crate::model::{Error, Location, NamespaceId, Object, Result, TableId, TableIdent, WarehouseId};
+use crate::model::{Error, Kind, Location, NamespaceId, Object, Result, TableId, TableIdent, WarehouseId};
 
 /// Between the levels of a namespace where they travel as one text; no name has it.
 const LEVEL_SEPARATOR: &str = "\u{1f}";
@@ -144,7 +145,7 @@ pub async fn locate(connection: &mut PgConnection, warehouse: &WarehouseRef, ide
 /// # Errors
 /// [`crate::model::Kind::Unavailable`] when the database does not answer.
 pub async fn metadata_locations(connection: &mut PgConnection, ids: &[TableId]) -> Result<Vec<(TableId, String)>> {
-    let ids: Vec<uuid::Uuid> = ids.iter().map(|id| id.0).collect();
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
     let rows = sqlx::query!("SELECT id, metadata_location FROM tabular WHERE id = ANY($1)", &ids)
         .fetch_all(connection)
         .await
@@ -202,13 +203,13 @@ pub async fn swap(
     now: DateTime<Utc>,
     delete_at: DateTime<Utc>,
 ) -> Result<bool> {
-    let ids: Vec<uuid::Uuid> = swaps.iter().map(|swap| swap.permit.resource().0).collect();
+    let ids: Vec<Uuid> = swaps.iter().map(|swap| swap.permit.resource().0).collect();
     let expected: Vec<i64> = swaps.iter().map(|swap| swap.expected).collect();
     let metadata_locations: Vec<String> = swaps.iter().map(|swap| swap.metadata_location.to_owned()).collect();
     let metadata: Vec<&[u8]> = swaps.iter().map(|swap| swap.metadata).collect();
     let locations: Vec<String> = swaps.iter().map(|swap| swap.location.to_owned()).collect();
     let expired = swaps.iter().flat_map(|swap| swap.expired_files.iter().map(|uri| (swap.permit.resource().0, uri.clone())));
-    let (expired_ids, expired_uris): (Vec<uuid::Uuid>, Vec<String>) = expired.unzip();
+    let (expired_ids, expired_uris): (Vec<Uuid>, Vec<String>) = expired.unzip();
     let swapped = sqlx::query_scalar!(
         r#"WITH wanted AS (
                SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::bytea[], $5::text[])
@@ -221,10 +222,10 @@ pub async fn swap(
                    updated_at = $6
                FROM wanted w
                WHERE t.id = w.id AND t.version = w.expected AND (SELECT count(*) FROM held) = cardinality($1)
-               RETURNING t.id, t.warehouse_id, t.location
+               RETURNING t.id, t.warehouse_id, t.table_uuid, t.location
            ), queued AS (
-               INSERT INTO deletion (warehouse_id, kind, uri, tabular_id, location, queued_at, due_at)
-               SELECT s.warehouse_id, 'metadata', e.uri, s.id, s.location, $6, $9
+               INSERT INTO deletion (warehouse_id, kind, uri, table_uuid, location, queued_at, due_at)
+               SELECT s.warehouse_id, 'metadata', e.uri, s.table_uuid, s.location, $6, $9
                FROM unnest($7::uuid[], $8::text[]) AS e (id, uri) JOIN swapped s ON s.id = e.id
            )
            SELECT count(*) AS "swapped!" FROM swapped"#,
@@ -241,7 +242,11 @@ pub async fn swap(
     .fetch_one(connection)
     .await
     .on_constraint(&[("tabular_location_unique", &|| Error::invalid("Invalid location: another table has it"))])?;
-    Ok(usize::try_from(swapped).is_ok_and(|swapped| swapped == ids.len()))
+    match usize::try_from(swapped) {
+        Ok(0) => Ok(false),
+        Ok(swapped) if swapped == ids.len() => Ok(true),
+        _ => Err(Error::new(Kind::Unknown, format!("{swapped} of {} pointers were swapped", ids.len()))),
+    }
 }
 
 /// A table to be added.
@@ -255,6 +260,8 @@ pub struct NewTable<'a> {
     pub ident: &'a TableIdent,
     /// Its location.
     pub location: &'a Location,
+    /// The `table-uuid` of its metadata.
+    pub table_uuid: Uuid,
     /// Its metadata file.
     pub metadata_location: &'a str,
     /// The file's bytes, compressed.
@@ -272,13 +279,15 @@ pub async fn insert(
     now: DateTime<Utc>,
 ) -> Result<()> {
     sqlx::query!(
-        "INSERT INTO tabular (id, warehouse_id, namespace_id, name, location, version, metadata_location, metadata, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, 0, $6, $7, $8, $8)",
+        "INSERT INTO tabular (id, warehouse_id, namespace_id, name, location, table_uuid, version, metadata_location, metadata,
+                              created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8, $9, $9)",
         table.id.0,
         table.warehouse_id.0,
         permit.resource().0,
         table.ident.name,
         table.location.as_str(),
+        table.table_uuid,
         table.metadata_location,
         table.metadata,
         now
@@ -397,9 +406,9 @@ pub async fn purge(
     delete_at: DateTime<Utc>,
 ) -> Result<bool> {
     let done = sqlx::query!(
-        "WITH gone AS (DELETE FROM tabular WHERE id = $1 RETURNING id, warehouse_id, location, metadata_location)
-         INSERT INTO deletion (warehouse_id, kind, uri, tabular_id, location, queued_at, due_at)
-         SELECT warehouse_id, 'purge', metadata_location, id, location, $2, $3 FROM gone",
+        "WITH gone AS (DELETE FROM tabular WHERE id = $1 RETURNING warehouse_id, table_uuid, location, metadata_location)
+         INSERT INTO deletion (warehouse_id, kind, uri, table_uuid, location, queued_at, due_at)
+         SELECT warehouse_id, 'purge', metadata_location, table_uuid, location, $2, $3 FROM gone",
         permit.resource().0,
         now,
         delete_at

@@ -47,7 +47,9 @@ pub fn start(config: &Config) -> anyhow::Result<Telemetry> {
     let spans = traces.as_ref().map(|traces| tracing_opentelemetry::layer().with_tracer(traces.tracer("nunatak")));
     let registry = tracing_subscriber::registry().with(filter).with(spans);
     match config.log_format {
-        LogFormat::Text => registry.with(tracing_subscriber::fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr)).try_init()?,
+        LogFormat::Text => registry
+            .with(tracing_subscriber::fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr))
+            .try_init()?,
         LogFormat::Json => registry.with(tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr)).try_init()?,
     }
     Ok(Telemetry { traces })

@@ -138,7 +138,7 @@ fn bad_schemas() -> Vec<(Value, &'static str)> {
         (schema(&[field(1, "a", &json!("int")), field(1, "b", &json!("int"))]), "same id|have the id"),
         (of_type(list), "same id|have the id"),
         (schema(&[field(1, "a", &json!("int")), field(2, "a", &json!("int"))]), "multiple fields have the name a"),
-        (of_type(twins), "multiple fields have the name b"),
+        (of_type(twins), "multiple fields have the name"),
         (of_type(json!("integer")), "'integer' is not a type"),
         (of_type(json!("decimal(39,0)")), "a decimal has 1 to 38 digits"),
         (of_type(json!("decimal(2,3)")), "a decimal has 1 to 38 digits"),
@@ -196,7 +196,7 @@ fn bad_locations(fixture: &Fixture) -> Vec<(Value, &'static str)> {
         (json!("relative/t"), "it has no scheme"),
         (json!(root), "does not lie inside the warehouse"),
         (json!(format!("{root}/")), "does not lie inside the warehouse"),
-        (json!(other), "overlaps with another table's"),
+        (json!(other), "another table"),
         (json!(format!("{other}/data")), "overlaps with another table's"),
         (json!(parent), "overlaps with another table's"),
         (json!(format!("{root}/{}", "x".repeat(2_000))), "more than 1024 bytes"),
@@ -245,7 +245,7 @@ async fn tables_that_cannot_be_are_not_created() {
     let new = |name: &str, value: Value| with(table_request("new"), name, value);
     let mut cases = vec![
         (json!({}), "missing field `name`"),
-        (json!([]), "missing field|invalid length"),
+        (json!([]), "invalid length"),
         (json!({"name": "new"}), "missing field `schema`"),
         (new("name", json!("")), "must not be empty"),
         (new("name", json!("..")), "is not a name"),
@@ -266,9 +266,6 @@ async fn tables_that_cannot_be_are_not_created() {
     cases.extend(bad_locations(&fixture).into_iter().map(|(location, says)| (new("location", location), says)));
     cases.extend(bad_specs().into_iter().map(|(spec, says)| (new("partition-spec", spec), says)));
     cases.extend(bad_orders().into_iter().map(|(order, says)| (new("write-order", order), says)));
-    for (_, says) in &mut cases {
-        *says = either(says, 0);
-    }
     fixture.refuses(TABLES, BAD, cases).await;
     fixture.refuses(TABLES, (409, "AlreadyExistsException"), vec![(table_request("t"), "already exists")]).await;
     let missing = format!("{NAMESPACES}/missing/tables");
@@ -289,7 +286,7 @@ async fn updates_that_are_wrong_are_refused_and_change_nothing() {
         .refuses_updates(vec![
             (json!([{"action": "explode"}]), "unknown variant `explode`"),
             (json!([{}]), "missing field `action`"),
-            (json!([{"action": 7}]), "invalid|variant"),
+            (json!([{"action": 7}]), "invalid"),
             (json!([null]), "invalid type"),
             (json!({}), "invalid type"),
             (json!([{"action": "upgrade-format-version", "format-version": 1}]), "cannot downgrade v2 table to v1"),
@@ -328,8 +325,11 @@ async fn updates_that_are_wrong_are_refused_and_change_nothing() {
             (property("write.data.path", &fixture.other), "does not lie inside the table's location"),
             (property("write.metadata.compression-codec", "lzma"), "unknown metadata compression codec"),
             (json!([{"action": "enable-row-lineage"}]), "format v3"),
-            (json!([{"action": "add-encryption-key", "encryption-key": {"key-id": "k", "encrypted-key-metadata": "x"}}]), "need v3"),
-        ].into_iter().map(|(updates, says)| (updates, either(says, 0))).collect())
+            (
+                json!([{"action": "add-encryption-key", "encryption-key": {"key-id": "k", "encrypted-key-metadata": "x"}}]),
+                "need v3",
+            ),
+        ])
         .await;
     let update = |action: &str, member: &str, value: Value| json!([{"action": action, member: value}]);
     let schemas = bad_schemas().into_iter().map(|(schema, says)| (update("add-schema", "schema", schema), either(says, 1)));
@@ -353,9 +353,7 @@ async fn a_wrong_update_takes_the_right_ones_before_it_along() {
 async fn commits_that_are_no_commits_are_refused() {
     let fixture = Fixture::start().await;
     let requirement = |requirement: Value| json!({"requirements": [requirement], "updates": []});
-    let named = |namespace: Value, name: &str| {
-        json!({"identifier": {"namespace": namespace, "name": name}, "requirements": [], "updates": []})
-    };
+    let named = |namespace: Value, name: &str| json!({"identifier": {"namespace": namespace, "name": name}, "requirements": [], "updates": []});
     fixture
         .refuses(
             TABLE,
@@ -385,9 +383,7 @@ async fn commits_that_are_no_commits_are_refused() {
 #[tokio::test]
 async fn transactions_that_are_wrong_change_no_table() {
     let fixture = Fixture::start().await;
-    let change = |name: &str, updates: Value| {
-        json!({"identifier": {"namespace": ["ns"], "name": name}, "requirements": [], "updates": updates})
-    };
+    let change = |name: &str, updates: Value| json!({"identifier": {"namespace": ["ns"], "name": name}, "requirements": [], "updates": updates});
     let good = json!([{"action": "set-properties", "updates": {"a": "b"}}]);
     let bad = json!([{"action": "remove-schemas", "schema-ids": [0]}]);
     let transaction = |changes: &[Value]| json!({"table-changes": changes});
@@ -454,8 +450,7 @@ async fn namespaces_that_cannot_be_are_not_created() {
 async fn renames_to_where_nothing_can_go_are_refused() {
     let fixture = Fixture::start().await;
     let rename = |from: &str, namespace: &str, name: &str| {
-        let (source, destination) =
-            (json!({"namespace": ["ns"], "name": from}), json!({"namespace": [namespace], "name": name}));
+        let (source, destination) = (json!({"namespace": ["ns"], "name": from}), json!({"namespace": [namespace], "name": name}));
         json!({"source": source, "destination": destination})
     };
     let refused = [
@@ -533,7 +528,7 @@ async fn locations_that_the_file_system_cannot_hold_are_the_clients_mistake() {
     let fixture = Fixture::start().await;
     std::fs::write(fixture.warehouse().join("file"), "x").unwrap();
     let new = |path: &str| with(table_request("new"), "location", json!(format!("{}/{path}", fixture.root())));
-    let cases = vec![(new("file/t"), "cannot"), (new(&"x".repeat(300)), "cannot")];
+    let cases = vec![(new("file/t"), "cannot hold a file there"), (new(&"x".repeat(300)), "cannot hold a file there")];
     fixture.refuses(TABLES, BAD, cases).await;
 }
 
@@ -627,10 +622,10 @@ async fn paths_and_queries_that_are_wrong_are_refused() {
         ("/catalog/v1/default/namespaces/ns/tables?pageToken=!", BAD, "invalid pagetoken"),
         ("/catalog/v1/default/namespaces/ns/tables/t?snapshots=some", BAD, "all or refs expected"),
         ("/catalog/v1/missing/namespaces", (404, "NoSuchWarehouseException"), "missing"),
-        ("/catalog/v1/a%00b/namespaces", (404, "NoSuchWarehouseException"), "does not exist"),
+        ("/catalog/v1/a%00b/namespaces", BAD, "null"),
         ("/catalog/v1/config?warehouse=missing", (404, "NoSuchWarehouseException"), "missing"),
-        ("/catalog/v1/config?warehouse=a%00b", (404, "NoSuchWarehouseException"), "does not exist"),
-        ("/api/v1/warehouses/a%00b", (404, "NoSuchWarehouseException"), "does not exist"),
+        ("/catalog/v1/config?warehouse=a%00b", BAD, "null"),
+        ("/api/v1/warehouses/a%00b", BAD, "null"),
         ("/api/v1/warehouses?pageToken=AAAA", BAD, "invalid pagetoken"),
         ("/api/v1/principals?pageSize=0", BAD, "at least 1"),
         ("/api/v1/principals/no-uuid", BAD, "path"),
@@ -650,7 +645,9 @@ async fn paths_and_queries_that_are_wrong_are_refused() {
 #[tokio::test]
 async fn unknown_routes_are_404_and_wrong_methods_405() {
     let server = Server::start().await;
-    for path in ["/", "/catalog", "/catalog/v1", "/catalog/v2/config", "/catalog/v1/default/tables", "/api/v1", "/x/../y", "/docsx"] {
+    for path in
+        ["/", "/catalog", "/catalog/v1", "/catalog/v2/config", "/catalog/v1/default/tables", "/api/v1", "/x/../y", "/docsx"]
+    {
         check_refusal(server.client.get(path).await, (404, "NotFoundException"), "no such route", path);
     }
     let wrong = [
@@ -747,7 +744,9 @@ impl Random {
 
 /// Requests that are right, for the mutations to start from.
 fn valid_requests(fixture: &Fixture) -> Vec<(&'static str, Value)> {
-    let update = |update: Value| (TABLE, json!({"requirements": [{"type": "assert-current-schema-id", "current-schema-id": 0}], "updates": [update]}));
+    let update = |update: Value| {
+        (TABLE, json!({"requirements": [{"type": "assert-current-schema-id", "current-schema-id": 0}], "updates": [update]}))
+    };
     let v3 = json!({
         "name": "v3", "location": format!("{}/v3", fixture.root()),
         "schema": {"type": "struct", "schema-id": 0, "identifier-field-ids": [1], "fields": [
@@ -771,10 +770,16 @@ fn valid_requests(fixture: &Fixture) -> Vec<(&'static str, Value)> {
         (TABLES, v3),
         (TABLES, with(table_request("staged"), "stage-create", json!(true))),
         (RENAME, json!({"source": {"namespace": ["ns"], "name": "none"}, "destination": {"namespace": ["ns"], "name": "some"}})),
-        (REGISTER, json!({"name": "new", "metadata-location": format!("{}/metadata/x.json", fixture.location), "overwrite": false})),
+        (
+            REGISTER,
+            json!({"name": "new", "metadata-location": format!("{}/metadata/x.json", fixture.location), "overwrite": false}),
+        ),
         (METRICS, json!({"report-type": "scan-report", "table-name": "ns.t", "snapshot-id": 1, "metrics": {"x": {"value": 1}}})),
         (TRANSACTION, json!({"table-changes": [change]})),
-        ("/api/v1/warehouses", json!({"name": "w", "storage": {"type": "memory"}, "config": {"defaults": {"a": "b"}, "overrides": {}}})),
+        (
+            "/api/v1/warehouses",
+            json!({"name": "w", "storage": {"type": "memory"}, "config": {"defaults": {"a": "b"}, "overrides": {}}}),
+        ),
         ("/api/v1/principals", json!({"name": "p", "client-id": "p", "administrator": false})),
         update(json!({"action": "add-schema", "schema": schema(&[field(1, "id", &json!("long"))]), "last-column-id": 2})),
         update(json!({"action": "add-spec", "spec": {"fields": [{"source-id": 1, "name": "p", "transform": "truncate[4]"}]}})),
@@ -807,7 +812,8 @@ async fn mutated_requests_are_never_answered_with_a_server_error() {
     let failed: Vec<String> = stream::iter(requests)
         .map(|(path, body)| async move {
             let answer = client.post(path, &body).await;
-            let fine = answer.status < 300 || (answer.status < 500 && answer.status != 429 && answer.body["error"]["message"].is_string());
+            let fine = answer.status < 300
+                || (answer.status < 500 && answer.status != 429 && answer.body["error"]["message"].is_string());
             (!fine).then(|| format!("{} {path} {body}: {}", answer.status, answer.text))
         })
         .buffer_unordered(8)

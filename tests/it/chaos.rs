@@ -137,15 +137,15 @@ async fn a_postgres_that_is_killed_under_loads_and_commits_loses_nothing_and_com
     let loads = {
         let (client, stop) = (client.clone(), Arc::clone(&stop));
         tokio::spawn(async move {
-            let mut served = 0_u64;
+            let mut answered = 0_u64;
             while !stop.load(Ordering::SeqCst) {
                 match client.get(&path(0)).await.status {
-                    200 => served += 1,
+                    200 => answered += 1,
                     503 => tokio::time::sleep(Duration::from_millis(20)).await,
                     status => panic!("a load answered {status}"),
                 }
             }
-            served
+            answered
         })
     };
     for kill in 0..KILLS_OF_POSTGRES {

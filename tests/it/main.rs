@@ -2,7 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::missing_panics_doc, missing_docs)]
 
+mod bad_input;
 mod chaos;
 mod commits;
+mod documents;
+mod identity;
+mod management;
+mod metadata_oracle;
+mod namespaces;
 mod rooms;
+mod s3;
+mod start;
 mod support;
+mod telemetry;

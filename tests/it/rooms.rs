@@ -5,15 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A room imports only rooms of the lines above its own; those of the last line, each other too.
-const LINES: [&[&str]; 7] = [
-    &["model"],
-    &["access"],
-    &["store"],
-    &["identity", "jobs", "storage"],
-    &["catalog"],
-    &["maintenance"],
-    &["api"],
-];
+const LINES: [&[&str]; 7] =
+    [&["model"], &["access"], &["store"], &["identity", "jobs", "storage"], &["catalog"], &["maintenance"], &["api"]];
 /// These may be imported by all, and import what they like.
 const ANYWHERE: [&str; 4] = ["app", "cli", "config", "telemetry"];
 
@@ -59,7 +52,9 @@ fn a_room_imports_only_rooms_above_it() {
         }
         let own = line(&room).unwrap_or_else(|| panic!("{room} has no line in the table"));
         for other in imported(&text) {
-            let allowed = other == room || matches!(other.as_str(), "config" | "telemetry") || line(&other).is_some_and(|other| other < own);
+            let allowed = other == room
+                || matches!(other.as_str(), "config" | "telemetry")
+                || line(&other).is_some_and(|other| other < own);
             if !allowed {
                 wrong.push(format!("{} imports {other}", path.display()));
             }
@@ -97,14 +92,16 @@ fn a_function_of_the_store_that_changes_the_catalog_takes_a_permit() {
     let exempt = ["insert_first", "claim_location", "claim_metadata", "finish", "take_back", "delete_before"];
     for (room, path, text) in files() {
         let file = path.file_stem().unwrap().to_str().unwrap();
-        if room != "store" || !matches!(file, "tabular" | "namespace" | "warehouse" | "principal" | "metrics_report" | "deletion") {
+        if room != "store" || !matches!(file, "tabular" | "namespace" | "warehouse" | "principal" | "metrics_report" | "deletion")
+        {
             continue;
         }
         for function in text.split("pub async fn ").skip(1) {
             let name = function.split('(').next().unwrap();
             let signature = function.split('{').next().unwrap();
             let body = function.split("\npub ").next().unwrap();
-            let changes = ["INSERT INTO", "UPDATE ", "DELETE FROM"].iter().any(|verb| body.contains(verb)) && !body.contains("FOR UPDATE SKIP");
+            let changes = ["INSERT INTO", "UPDATE ", "DELETE FROM"].iter().any(|verb| body.contains(verb))
+                && !body.contains("FOR UPDATE SKIP");
             let permitted = ["Permit<", "Place<", "Swap<"].iter().any(|kind| signature.contains(kind));
             assert!(!changes || permitted || exempt.contains(&name), "{}: {name} takes no permit", path.display());
         }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pyarrow as pa
 import pytest
 from pyiceberg.catalog.rest import RestCatalog
@@ -21,8 +19,6 @@ from pyiceberg.types import LongType, NestedField
 
 from conftest import Connect
 from tables import ALL_CITIES, BERGEN, CITIES, OSLO, TROMSO, append, cities, is_stored, rows, rows_of, stored_files
-
-PURGE_SECONDS = 60
 
 
 def test_a_new_table_is_empty_and_has_what_was_asked_for(catalog: RestCatalog, namespace: str) -> None:
@@ -130,18 +126,27 @@ def test_a_dropped_name_can_be_taken_by_another_table(catalog: RestCatalog, name
     assert rows_of(catalog, (namespace, "cities")) == [OSLO]
 
 
-def test_a_purged_table_is_gone_with_its_files(catalog: RestCatalog, namespace: str) -> None:
+def test_a_purged_table_is_gone_and_its_name_and_location_are_free_at_once(
+    catalog: RestCatalog, namespace: str
+) -> None:
     table, neighbour = cities(catalog, namespace), cities(catalog, namespace, "neighbour")
     for row in ALL_CITIES:
         append(table, [row])
     append(neighbour, ALL_CITIES)
+    files = stored_files(neighbour)
     table.delete("id = 2")
     catalog.purge_table((namespace, "cities"))
     assert not catalog.table_exists((namespace, "cities"))
-    deadline = time.monotonic() + PURGE_SECONDS
-    while (left := stored_files(table)) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert left == []
+    with pytest.raises(NoSuchTableError):
+        catalog.load_table((namespace, "cities"))
+    assert catalog.list_tables(namespace) == [(namespace, "neighbour")]
+    again = cities(catalog, namespace, location=table.location())
+    assert again.location() == table.location()
+    assert again.metadata.table_uuid != table.metadata.table_uuid
+    assert rows(again) == []
+    append(again, [BERGEN])
+    assert rows_of(catalog, (namespace, "cities")) == [BERGEN]
+    assert stored_files(neighbour) == files
     assert rows_of(catalog, (namespace, "neighbour")) == ALL_CITIES
 
 

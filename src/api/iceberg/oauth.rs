@@ -139,5 +139,9 @@ fn refuse(error: ApiError) -> Response {
         _ => return error.into_response(),
     };
     let body = OAuthError { error: name.to_owned(), error_description: error.error().message().to_owned() };
-    (status, Json(body)).into_response()
+    let mut response = (status, Json(body)).into_response();
+    if status == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"nunatak\""));
+    }
+    response
 }

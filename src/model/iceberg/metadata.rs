@@ -69,6 +69,9 @@ pub struct TableMetadata {
 pub struct SnapshotLogEntry {
     pub snapshot_id: i64,
     pub timestamp_ms: i64,
+    #[serde(flatten)]
+    #[schema(ignore)]
+    pub extra: Extra,
 }
 
 /// An earlier metadata file.
@@ -78,6 +81,9 @@ pub struct SnapshotLogEntry {
 pub struct MetadataLogEntry {
     pub metadata_file: String,
     pub timestamp_ms: i64,
+    #[serde(flatten)]
+    #[schema(ignore)]
+    pub extra: Extra,
 }
 
 /// A table or partition statistics file: which snapshot it describes, and the rest as it came.
@@ -126,6 +132,7 @@ impl TableMetadata {
             return serde_json::to_vec(self).map_err(Error::internal);
         }
         let mut legacy = self.clone();
+        legacy.current_snapshot_id.get_or_insert(-1);
         let mut add = |name: &str, value: Result<Value, serde_json::Error>| -> Result<()> {
             legacy.extra.insert(name.to_owned(), value.map_err(Error::internal)?);
             Ok(())
@@ -170,13 +177,21 @@ impl TableMetadata {
         {
             self.refs.insert(MAIN_BRANCH.to_owned(), Reference::branch(current));
         }
+        self.fill_in_format_fields();
+        Ok(())
+    }
+
+    /// Sets what the table's format demands and older ones do not have.
+    pub fn fill_in_format_fields(&mut self) {
         if self.format_version >= 2 {
             self.last_sequence_number.get_or_insert(0);
+            for snapshot in &mut self.snapshots {
+                snapshot.sequence_number.get_or_insert(0);
+            }
         }
         if self.format_version >= 3 {
             self.next_row_id.get_or_insert(0);
         }
-        Ok(())
     }
 
     /// Checks that everything the metadata names is in it.

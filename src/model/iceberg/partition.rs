@@ -124,6 +124,14 @@ pub fn sources(one: Option<i32>, several: Option<&[i32]>) -> Vec<i32> {
     several.map_or_else(|| one.into_iter().collect(), <[i32]>::to_vec)
 }
 
+/// Brings sources into the form that every reader knows: one source goes without a list.
+pub fn simplify_sources(one: &mut Option<i32>, several: &mut Option<Vec<i32>>) {
+    if let Some([only]) = several.as_deref() {
+        *one = Some(*only);
+        *several = None;
+    }
+}
+
 /// Checks the transform of a partition or sort field against the columns it is made from.
 ///
 /// # Errors
@@ -184,6 +192,7 @@ impl PartitionSpec {
     /// # Errors
     /// [`crate::model::Kind::Invalid`] with the first thing that is wrong.
     pub fn check(&self, schema: &Schema, format_version: u8) -> Result<()> {
+        let columns = schema.visit();
         let mut names = HashSet::new();
         let mut ids = HashSet::new();
         for (position, field) in self.fields.iter().enumerate() {
@@ -200,7 +209,12 @@ impl PartitionSpec {
             }
             let sources = field.sources();
             let transform = check_transform("partition field", &field.transform, &sources, schema, format_version)?;
-            if let Some(column) = schema.column_id(&field.name)
+            if transform != Transform::Void
+                && let Some(inside) = columns.iter().find(|column| column.repeated && sources.contains(&column.id))
+            {
+                return Err(Error::invalid(format!("Invalid partition field parent: {} is inside a list or map", inside.path)));
+            }
+            if let Some(column) = columns.iter().find(|column| column.path == field.name).map(|column| column.id)
                 && transform != Transform::Void
                 && !(transform == Transform::Identity && sources == [column])
             {
@@ -212,5 +226,66 @@ impl PartitionSpec {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_transform_is_refused() {
+        for text in ["", "Identity", "bucket", "bucket[]", "bucket[0]", "bucket[-1]", "bucket[2147483648]", "truncate[x]", "days"]
+        {
+            assert!(text.parse::<Transform>().is_err(), "{text}");
+        }
+        assert_eq!("bucket[16]".parse::<Transform>().unwrap(), Transform::Bucket(16));
+        assert_eq!("truncate[2147483647]".parse::<Transform>().unwrap(), Transform::Truncate(2_147_483_647));
+    }
+
+    #[test]
+    fn transforms_apply_to_the_types_that_the_specification_names() {
+        let types = [
+            "boolean",
+            "int",
+            "long",
+            "float",
+            "double",
+            "decimal(9, 2)",
+            "date",
+            "time",
+            "timestamp",
+            "timestamptz",
+            "timestamp_ns",
+            "timestamptz_ns",
+            "string",
+            "uuid",
+            "fixed[4]",
+            "binary",
+            "variant",
+            "geometry",
+            "geography",
+        ];
+        let timestamps = "timestamp timestamptz timestamp_ns timestamptz_ns";
+        for (transform, expected) in [
+            ("bucket[4]", format!("int long decimal date time {timestamps} string uuid fixed binary")),
+            ("truncate[4]", "int long decimal string binary".to_owned()),
+            ("year", format!("date {timestamps}")),
+            ("month", format!("date {timestamps}")),
+            ("day", format!("date {timestamps}")),
+            ("hour", timestamps.to_owned()),
+        ] {
+            let transform: Transform = transform.parse().unwrap();
+            let found = types
+                .iter()
+                .filter(|text| transform.applies_to(&Type::Primitive(text.parse().unwrap())))
+                .map(|text| text.split(['(', '[']).next().unwrap())
+                .collect::<Vec<_>>();
+            assert_eq!(found.join(" "), expected, "{transform:?}");
+        }
+        let refused = |transform: Transform| {
+            types.iter().filter(|text| !transform.applies_to(&Type::Primitive(text.parse().unwrap()))).count()
+        };
+        assert_eq!((refused(Transform::Identity), refused(Transform::Void)), (3, 0));
     }
 }

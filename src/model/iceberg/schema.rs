@@ -9,6 +9,9 @@ use super::types::Nested;
 use super::{Extra, Field, Primitive, Type};
 use crate::model::{Error, Result};
 
+/// The first format whose readers know initial defaults.
+const DEFAULTS_FORMAT_VERSION_MIN: u8 = 3;
+
 /// A schema (the table specification, "Schemas").
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -46,6 +49,10 @@ pub struct Visited<'a> {
     pub path: String,
     /// Its type.
     pub r#type: &'a Type,
+    /// The field, unless it is the inside of a list or map.
+    pub field: Option<&'a Field>,
+    /// Whether it may be null where what is around it is not.
+    pub optional: bool,
     /// Whether it and everything around it is required.
     pub required: bool,
     /// Whether a list or map is around it.
@@ -73,12 +80,6 @@ impl Schema {
         self.visit().into_iter().map(|field| (field.id, field.r#type)).collect()
     }
 
-    /// The id of a top-level column.
-    #[must_use]
-    pub fn column_id(&self, name: &str) -> Option<i32> {
-        self.fields.iter().find(|field| field.name == name).map(|field| field.id)
-    }
-
     /// Whether it says the same as `other`, ids of the schemas apart.
     #[must_use]
     pub fn same_as(&self, other: &Self) -> bool {
@@ -92,9 +93,9 @@ impl Schema {
     /// # Errors
     /// [`crate::model::Kind::Invalid`] with the first thing that is wrong.
     pub fn check(&self, format_version: u8) -> Result<()> {
-        check_names(&self.fields)?;
         let fields = self.visit();
         let mut ids = HashSet::new();
+        let mut names = HashSet::new();
         for field in &fields {
             if field.id < 0 {
                 return Err(Error::invalid(format!("Invalid schema: field {} has the negative id {}", field.path, field.id)));
@@ -102,6 +103,11 @@ impl Schema {
             if !ids.insert(field.id) {
                 return Err(Error::invalid(format!("Invalid schema: multiple fields have the id {}", field.id)));
             }
+            // Readers look columns up by their full names: a column `a.b` and a column `b` in a struct `a` are one to them.
+            if !names.insert(field.path.as_str()) {
+                return Err(Error::invalid(format!("Invalid schema: multiple fields have the name {}", field.path)));
+            }
+            check_defaults(field, format_version)?;
             let Type::Primitive(primitive) = field.r#type else { continue };
             if primitive.format_version_min() > format_version {
                 return Err(Error::invalid(format!(
@@ -110,7 +116,7 @@ impl Schema {
                     primitive.format_version_min()
                 )));
             }
-            if *primitive == Primitive::Unknown && field.required {
+            if *primitive == Primitive::Unknown && !field.optional {
                 return Err(Error::invalid(format!("Invalid schema: {} is of type unknown and must be optional", field.path)));
             }
         }
@@ -125,7 +131,7 @@ impl Schema {
                 .ok_or_else(|| Error::invalid(format!("Cannot add field {id} as an identifier field: not in the schema")))?;
             let wrong = |why: &str| Err(Error::invalid(format!("Cannot add field {} as an identifier field: {why}", field.path)));
             match field.r#type {
-                Type::Nested(_) => return wrong("not a primitive type field"),
+                Type::Nested(_) | Type::Primitive(Primitive::Variant) => return wrong("not a primitive type field"),
                 Type::Primitive(Primitive::Float | Primitive::Double) => return wrong("must not be float or double"),
                 Type::Primitive(_) if field.repeated => return wrong("must not be inside a list or map"),
                 Type::Primitive(_) if !field.required => return wrong("not a required field"),
@@ -155,45 +161,68 @@ impl Schema {
     }
 }
 
-fn visit_struct<'a>(fields: &'a [Field], path: &str, required: bool, repeated: bool, found: &mut Vec<Visited<'a>>) {
-    for field in fields {
-        let path = if path.is_empty() { field.name.clone() } else { format!("{path}.{}", field.name) };
-        visit_field(field.id, path, &field.r#type, required && field.required, repeated, found);
+/// Rows written before a column was added read its initial default; readers from before format 3 would read null. The write default
+/// is the writers' affair, whatever the format. Types that have no default values are null by default.
+fn check_defaults(visited: &Visited<'_>, format_version: u8) -> Result<()> {
+    let Some(field) = visited.field else { return Ok(()) };
+    if let Some(value) = &field.initial_default
+        && format_version < DEFAULTS_FORMAT_VERSION_MIN
+    {
+        return Err(Error::invalid(format!(
+            "Invalid schema for v{format_version}: Invalid initial default for {}: non-null default ({value}) is not supported until \
+             v{DEFAULTS_FORMAT_VERSION_MIN}",
+            visited.path
+        )));
     }
-}
-
-fn visit_field<'a>(id: i32, path: String, r#type: &'a Type, required: bool, repeated: bool, found: &mut Vec<Visited<'a>>) {
-    found.push(Visited { id, path: path.clone(), r#type, required, repeated });
-    let Type::Nested(nested) = r#type else { return };
-    match &**nested {
-        Nested::Struct { fields } => visit_struct(fields, &path, required, repeated, found),
-        Nested::List { element_id, element, element_required } => {
-            visit_field(*element_id, format!("{path}.element"), element, required && *element_required, true, found);
-        }
-        Nested::Map { key_id, key, value_id, value, value_required } => {
-            visit_field(*key_id, format!("{path}.key"), key, required, true, found);
-            visit_field(*value_id, format!("{path}.value"), value, required && *value_required, true, found);
-        }
-    }
-}
-
-fn check_names(fields: &[Field]) -> Result<()> {
-    let mut names = HashSet::new();
-    for field in fields {
-        if !names.insert(field.name.as_str()) {
-            return Err(Error::invalid(format!("Invalid schema: multiple fields have the name {}", field.name)));
-        }
-        check_nested_names(&field.r#type)?;
+    let none_allowed = matches!(
+        visited.r#type,
+        Type::Primitive(Primitive::Unknown | Primitive::Variant | Primitive::Geometry(_) | Primitive::Geography(_))
+    );
+    if none_allowed && (field.initial_default.is_some() || field.write_default.is_some()) {
+        return Err(Error::invalid(format!("Invalid schema: {} is of a type that must default to null", visited.path)));
     }
     Ok(())
 }
 
-fn check_nested_names(r#type: &Type) -> Result<()> {
-    let Type::Nested(nested) = r#type else { return Ok(()) };
+fn visit_struct<'a>(fields: &'a [Field], path: &str, required: bool, repeated: bool, found: &mut Vec<Visited<'a>>) {
+    for field in fields {
+        let path = if path.is_empty() { field.name.clone() } else { format!("{path}.{}", field.name) };
+        let visited = Visited {
+            id: field.id,
+            path,
+            r#type: &field.r#type,
+            field: Some(field),
+            optional: !field.required,
+            required: required && field.required,
+            repeated,
+        };
+        visit_field(visited, found);
+    }
+}
+
+fn visit_field<'a>(visited: Visited<'a>, found: &mut Vec<Visited<'a>>) {
+    let Visited { r#type, required, repeated, .. } = visited;
+    let path = visited.path.clone();
+    found.push(visited);
+    let Type::Nested(nested) = r#type else { return };
+    let inside = |id: &i32, name: &str, r#type: &'a Type, optional: bool| Visited {
+        id: *id,
+        path: format!("{path}.{name}"),
+        r#type,
+        field: None,
+        optional,
+        required: required && !optional,
+        repeated: true,
+    };
     match &**nested {
-        Nested::Struct { fields } => check_names(fields),
-        Nested::List { element, .. } => check_nested_names(element),
-        Nested::Map { key, value, .. } => check_nested_names(key).and_then(|()| check_nested_names(value)),
+        Nested::Struct { fields, .. } => visit_struct(fields, &path, required, repeated, found),
+        Nested::List { element_id, element, element_required, .. } => {
+            visit_field(inside(element_id, "element", element, !element_required), found);
+        }
+        Nested::Map { key_id, key, value_id, value, value_required, .. } => {
+            visit_field(inside(key_id, "key", key, false), found);
+            visit_field(inside(value_id, "value", value, !value_required), found);
+        }
     }
 }
 
@@ -222,7 +251,7 @@ impl FreshIds {
     fn inside(&mut self, r#type: &mut Type) {
         let Type::Nested(nested) = r#type else { return };
         match &mut **nested {
-            Nested::Struct { fields } => self.fields(fields),
+            Nested::Struct { fields, .. } => self.fields(fields),
             Nested::List { element_id, element, .. } => {
                 self.next(element_id);
                 self.inside(element);
@@ -233,6 +262,45 @@ impl FreshIds {
                 self.inside(key);
                 self.inside(value);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn fresh_ids_number_the_columns_before_what_is_inside_them() {
+        let mut schema: Schema = serde_json::from_value(json!({"identifier-field-ids": [40], "fields": [
+            {"id": 10, "name": "m", "required": false, "type": {
+                "type": "map", "key-id": 11, "key": "string", "value-id": 12, "value-required": false,
+                "value": {"type": "struct", "fields": [{"id": 13, "name": "x", "required": false, "type": "int"}]},
+            }},
+            {"id": 20, "name": "l", "required": false, "type": {
+                "type": "list", "element-id": 21, "element": "string", "element-required": false,
+            }},
+            {"id": 40, "name": "id", "required": true, "type": "long"},
+        ]}))
+        .unwrap();
+        let fresh = schema.assign_fresh_ids().unwrap();
+        assert_eq!(fresh, BTreeMap::from([(10, 1), (20, 2), (40, 3), (11, 4), (12, 5), (13, 6), (21, 7)]));
+        let paths: Vec<_> = schema.visit().into_iter().map(|field| (field.id, field.path)).collect();
+        let expected = [(1, "m"), (4, "m.key"), (5, "m.value"), (6, "m.value.x"), (2, "l"), (7, "l.element"), (3, "id")];
+        assert_eq!(paths, expected.map(|(id, path)| (id, path.to_owned())));
+        assert_eq!((schema.identifier_field_ids, schema.tag), (vec![3], StructTag::Struct));
+    }
+
+    #[test]
+    fn ids_that_stand_for_two_fields_or_for_none_cannot_be_renewed() {
+        let twice = json!({"fields": [
+            {"id": 1, "name": "a", "required": false, "type": "int"}, {"id": 1, "name": "b", "required": false, "type": "int"},
+        ]});
+        let none = json!({"fields": [], "identifier-field-ids": [1]});
+        for schema in [twice, none] {
+            assert!(serde_json::from_value::<Schema>(schema).unwrap().assign_fresh_ids().is_err());
         }
     }
 }

@@ -63,6 +63,10 @@ pub struct Reference {
     /// For how long expiry keeps the reference itself, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_ref_age_ms: Option<i64>,
+    /// Whatever else it came with.
+    #[serde(flatten)]
+    #[schema(ignore)]
+    pub extra: Extra,
 }
 
 /// What kind a reference is.
@@ -85,6 +89,7 @@ impl Reference {
             min_snapshots_to_keep: None,
             max_snapshot_age_ms: None,
             max_ref_age_ms: None,
+            extra: Extra::new(),
         }
     }
 }

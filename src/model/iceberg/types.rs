@@ -27,6 +27,9 @@ pub enum Nested {
     Struct {
         /// The fields.
         fields: Vec<Field>,
+        /// Whatever else it came with.
+        #[serde(flatten)]
+        extra: Extra,
     },
     /// A list of elements of one type.
     #[serde(rename_all = "kebab-case")]
@@ -37,6 +40,9 @@ pub enum Nested {
         element: Type,
         /// Whether an element is never null.
         element_required: bool,
+        /// Whatever else it came with.
+        #[serde(flatten)]
+        extra: Extra,
     },
     /// A map.
     #[serde(rename_all = "kebab-case")]
@@ -51,6 +57,9 @@ pub enum Nested {
         value: Type,
         /// Whether a value is never null.
         value_required: bool,
+        /// Whatever else it came with.
+        #[serde(flatten)]
+        extra: Extra,
     },
 }
 

@@ -18,6 +18,7 @@ const READY_SECONDS_MAX: u64 = 90;
 pub struct Process {
     directory: TempDir,
     port: u16,
+    settings: Vec<(String, String)>,
     child: Option<Child>,
 }
 
@@ -28,7 +29,7 @@ impl Process {
         // PostgreSQL's user must be able to enter it.
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        Self { directory, port, child: None }
+        Self { directory, port, settings: Vec::new(), child: None }
     }
 
     pub fn url(&self) -> String {
@@ -37,6 +38,11 @@ impl Process {
 
     pub fn data(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// Sets a variable of its environment.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.settings.push((name.to_owned(), value.to_owned()));
     }
 
     /// Starts it and waits until it is ready.
@@ -48,6 +54,7 @@ impl Process {
             .env("NUNATAK_BIND", format!("127.0.0.1:{}", self.port))
             .env("NUNATAK_BOOTSTRAP_CLIENT_ID", CLIENT_ID)
             .env("NUNATAK_BOOTSTRAP_CLIENT_SECRET", CLIENT_SECRET)
+            .envs(self.settings.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
