@@ -130,7 +130,12 @@ impl Config {
         let file = match file {
             Some(path) => {
                 let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-                toml::from_str(&text).with_context(|| format!("{} is wrong", path.display()))?
+                toml::from_str(&text).map_err(|error: toml::de::Error| {
+                    // The error's own text would show the line, which may hold a secret.
+                    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or("");
+                    let line = before.matches('\n').count() + 1;
+                    anyhow::anyhow!("{} is wrong in line {line}: {}", path.display(), error.message())
+                })?
             }
             None => Settings::default(),
         };

@@ -16,11 +16,10 @@ use utoipa::IntoParams;
 use super::error::{ApiError, ApiResult};
 use crate::access::Caller as AccessCaller;
 use crate::catalog::PageRequest;
+use crate::model::name::LEVEL_SEPARATOR;
 use crate::model::{Error, Kind, NamespaceIdent, Result, TableIdent};
 use crate::store::warehouse::WarehouseRef;
 
-/// Between the levels of a namespace in a path.
-const LEVEL_SEPARATOR: char = '\u{1f}';
 /// How long a body may take to arrive.
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 /// The largest page; a client that asks for more gets this.
@@ -66,6 +65,18 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for QueryOf
     }
 }
 
+/// The bytes of a body that is, or says nothing against being, JSON.
+pub struct JsonBytes(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for JsonBytes {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> ApiResult<Self> {
+        check_content_type(request.headers(), "application/json")?;
+        Ok(Self(body(request, state).await?))
+    }
+}
+
 /// A JSON body.
 pub struct JsonOf<T>(pub T);
 
@@ -73,8 +84,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonOf<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> ApiResult<Self> {
-        check_content_type(request.headers(), "application/json")?;
-        let bytes = body(request, state).await?;
+        let JsonBytes(bytes) = JsonBytes::from_request(request, state).await?;
         serde_json::from_slice(&bytes).map(Self).map_err(|error| Error::invalid(format!("Malformed request: {error}")).into())
     }
 }
@@ -82,7 +92,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonOf<T> {
 /// The whole body, within the limit.
 pub async fn body<S: Send + Sync>(request: Request, state: &S) -> ApiResult<Bytes> {
     let read = tokio::time::timeout(BODY_TIME_MAX, Bytes::from_request(request, state)).await;
-    let read = read.map_err(|_| Error::invalid("The request's body did not come in time"))?;
+    let read = read.map_err(|elapsed| Error::unavailable("The request's body did not come in time", elapsed))?;
     read.map_err(|rejection| match rejection {
         BytesRejection::FailedToBufferBody(rejection) if rejection.status() == 413 => {
             Error::new(Kind::TooLarge, "The request's body is too large").into()

@@ -30,7 +30,7 @@ const TOKENS: &str = "/catalog/v1/oauth/tokens";
 /// Java's client writes a space in a path as `+`, others as `%20`; a plus itself comes as `%2B` from both.
 pub fn spaces(mut request: Request) -> Request {
     let uri = request.uri();
-    if uri.path().contains('+') {
+    if uri.path().starts_with("/catalog/") && uri.path().contains('+') {
         let path = uri.path().replace('+', "%20");
         let text = uri.query().map_or_else(|| path.clone(), |query| format!("{path}?{query}"));
         if let Ok(rewritten) = text.parse::<Uri>() {
@@ -63,9 +63,7 @@ fn is_read(method: &Method) -> bool {
 
 async fn caller(api: &Api, headers: &HeaderMap) -> Result<Caller, Error> {
     let missing = || Error::new(Kind::Unauthenticated, "A bearer token is needed");
-    if !api.is_ready() {
-        return Err(Error::unavailable("The server is starting", "not ready"));
-    }
+    api.check_ready()?;
     let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).ok_or_else(missing)?;
     let (scheme, token) = value.split_once(' ').ok_or_else(missing)?;
     if !scheme.eq_ignore_ascii_case("bearer") {
@@ -91,8 +89,8 @@ pub async fn deadline(State(api): State<Api>, request: Request, next: Next) -> R
         Err(_) => ApiError::from(Error::new(Kind::Unknown, "The change took too long; its outcome is not known")).into_response(),
     };
     match response.extensions().get::<ApiError>().cloned() {
-        Some(error) => error.of_change(),
-        None => response,
+        Some(error) if error.error().kind() == Kind::Unavailable => error.of_change(),
+        _ => response,
     }
 }
 

@@ -29,6 +29,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use crate::catalog::Catalog;
 use crate::identity::Identity;
+use crate::model::{Error, Result};
 
 pub use documents::{catalog_document, management_document};
 
@@ -68,6 +69,10 @@ pub struct Limits {
 impl Api {
     fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire)
+    }
+
+    fn check_ready(&self) -> Result<()> {
+        if self.is_ready() { Ok(()) } else { Err(Error::unavailable("The server is starting", "not ready")) }
     }
 }
 

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::model::iceberg::metadata::{EncryptionKey, SnapshotLogEntry, StatisticsFile};
-use crate::model::iceberg::partition::simplify_sources;
+use crate::model::iceberg::partition::{check_new_names, simplify_sources};
 use crate::model::iceberg::update::LAST_ADDED;
 use crate::model::iceberg::{
     Extra, FORMAT_VERSION_DEFAULT, FORMAT_VERSION_MAX, MAIN_BRANCH, MetadataLogEntry, PartitionSpec, Reference, ReferenceKind,
@@ -301,6 +301,7 @@ impl Builder {
         }
         spec.assign_ids(self.table.last_partition_id);
         spec.check(self.table.current_schema()?, self.table.format_version)?;
+        check_new_names(&spec, self.table.current_schema()?)?;
         self.table.last_partition_id = self.table.last_partition_id.max(spec.last_field_id());
         let id = match self.table.partition_specs.iter().find(|known| known.compatible_with(&spec)) {
             Some(known) => known.spec_id,

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::apply::{Base, apply};
 use super::create::namespace_of;
-use super::load::client_config;
+use super::load::table_config;
 use super::metadata_file::MetadataFile;
 use super::{Catalog, Loaded, locations, metadata_file};
 use crate::access::{Caller, CommitTable, CreateTable, Permit};
@@ -105,7 +105,7 @@ impl Catalog {
     ) -> Result<Option<Vec<Loaded>>> {
         let idents: Vec<&TableIdent> = changes.iter().map(|change| &change.identifier).collect();
         let (warehouse, resolved) = store::tabular::resolve(&mut *self.store.connection().await?, warehouse, &idents).await?;
-        let config = client_config(&warehouse)?;
+        let config = table_config(&warehouse)?;
         let mut outcomes = Vec::with_capacity(changes.len());
         for (change, resolved) in changes.iter().zip(resolved) {
             outcomes.push(self.prepare(caller, &warehouse, &config, change, resolved)?);

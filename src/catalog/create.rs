@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::apply::{FORMAT_VERSION, apply, check_property};
-use super::load::client_config;
+use super::load::table_config;
 use super::{Catalog, Loaded, locations, metadata_file};
 use crate::access::{Caller, CreateTable, Permit};
 use crate::model::iceberg::update::LAST_ADDED;
@@ -74,7 +74,7 @@ impl Catalog {
         let stage = request.stage_create;
         let metadata = new_metadata(request, &location, self.clock.now())?;
         locations::check_paths(&metadata)?;
-        let config = client_config(&target.warehouse)?;
+        let config = table_config(&target.warehouse)?;
         if stage {
             return Ok(Loaded { metadata_location: None, metadata: metadata.to_json()?.into(), config });
         }

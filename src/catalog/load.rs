@@ -1,10 +1,11 @@
 //! Loading a table: one statement by name, no read from object storage.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::warehouses::WarehouseConfig;
 use super::{Catalog, Loaded, metadata_file};
 use crate::access::{Caller, ReadTable};
 use crate::model::iceberg::TableMetadata;
@@ -45,14 +46,22 @@ impl Catalog {
             Snapshots::All => metadata,
             Snapshots::Refs => referenced_only(&metadata)?,
         };
-        Ok(Loaded { metadata_location: Some(pointer.metadata_location), metadata, config: client_config(&warehouse)? })
+        Ok(Loaded { metadata_location: Some(pointer.metadata_location), metadata, config: table_config(&warehouse)? })
     }
 }
 
-/// What a client needs to reach the warehouse's files.
-pub(super) fn client_config(warehouse: &Warehouse) -> Result<Arc<std::collections::BTreeMap<String, String>>> {
+/// What a client is told about a table's files: how to reach the store, as the warehouse's own configuration has it where that says
+/// otherwise than its profile.
+pub(super) fn table_config(warehouse: &Warehouse) -> Result<Arc<BTreeMap<String, String>>> {
     let profile: Profile = serde_json::from_value(warehouse.storage.clone()).map_err(Error::internal)?;
-    Ok(Arc::new(profile.client_config()))
+    let said: WarehouseConfig = serde_json::from_value(warehouse.config.clone()).map_err(Error::internal)?;
+    let mut config = profile.client_config();
+    for (name, value) in &mut config {
+        if let Some(other) = said.overrides.get(name).or_else(|| said.defaults.get(name)) {
+            value.clone_from(other);
+        }
+    }
+    Ok(Arc::new(config))
 }
 
 /// The metadata without the snapshots that nothing refers to. The log of them stays: it is what a client finds the others by.

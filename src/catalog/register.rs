@@ -1,11 +1,11 @@
 //! Registering a table whose metadata file is there already.
 
-use super::load::client_config;
+use super::load::table_config;
 use super::metadata_file::{METADATA_BYTES_MAX, read_file};
 use super::{Catalog, Loaded, locations};
 use crate::access::Caller;
 use crate::model::iceberg::TableMetadata;
-use crate::model::{Error, Kind, Object, Result, TableId, TableIdent};
+use crate::model::{Error, Kind, Result, TableId, TableIdent};
 use crate::store;
 use crate::store::tabular::{Choice, NewTable};
 use crate::store::warehouse::WarehouseRef;
@@ -51,11 +51,8 @@ impl Catalog {
             metadata_location: file.as_str(),
             metadata: &packed,
         };
-        store::tabular::insert(&mut tx, &target.permit, &table, self.clock.now()).await.map_err(|error| match error.kind() {
-            Kind::AlreadyExists(_) => Error::already_exists(Object::Table, ident),
-            _ => error,
-        })?;
+        store::tabular::insert(&mut tx, &target.permit, &table, self.clock.now()).await?;
         store::commit(tx).await?;
-        Ok(Loaded { metadata_location: Some(file.to_string()), metadata: json, config: client_config(&target.warehouse)? })
+        Ok(Loaded { metadata_location: Some(file.to_string()), metadata: json, config: table_config(&target.warehouse)? })
     }
 }

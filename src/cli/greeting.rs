@@ -57,7 +57,8 @@ DuckDB
   INSTALL iceberg; LOAD iceberg;
   CREATE SECRET nunatak (TYPE iceberg, CLIENT_ID '{id}', CLIENT_SECRET '{secret}',
     OAUTH2_SERVER_URI '{url}/catalog/v1/oauth/tokens');
-  ATTACH 'default' AS nunatak (TYPE iceberg, ENDPOINT '{url}/catalog', SECRET nunatak);
+  ATTACH 'default' AS nunatak (TYPE iceberg, ENDPOINT '{url}/catalog', SECRET nunatak,
+    ACCESS_DELEGATION_MODE 'none');
 "
     )
 }

@@ -66,7 +66,7 @@ pub enum Kind {
     Unavailable,
     /// Look whether it happened: the outcome of a commit is not known, and it may still take effect.
     Unknown,
-    /// Report it; nothing was done.
+    /// Report it.
     Internal,
 }
 

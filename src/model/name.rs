@@ -8,6 +8,9 @@ use utoipa::ToSchema;
 
 use super::{Error, Result};
 
+/// Between the levels of a namespace where they travel as one text; no name has it.
+pub const LEVEL_SEPARATOR: char = '\u{1f}';
+
 const NAME_BYTES_MAX: usize = 255;
 const LEVELS_MAX: usize = 32;
 /// What PostgreSQL's index holds in one entry, with room to spare.

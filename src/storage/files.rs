@@ -154,7 +154,7 @@ impl FileStore {
     ///
     /// # Errors
     /// [`Kind::Unavailable`] when the store does not take it: then nothing points at it, whether or not it is there; [`Kind::Invalid`] when
-    /// no file can be there.
+    /// its name is one that no file can have.
     pub async fn write(&self, location: &Location, bytes: Bytes) -> Result<()> {
         count("put");
         let done = match self.remote() {
@@ -165,9 +165,8 @@ impl FileStore {
             Some(store) => bounded(store.put(&key(self.inside(location)?)?, bytes.into())).await.map(drop),
         };
         done.map_err(|error| match error {
-            Failure::Impossible(error) => {
-                Error::invalid(format!("Invalid location: the warehouse's storage cannot hold a file there: {location}"))
-                    .because(error)
+            Failure::Name(error) => {
+                Error::invalid(format!("Invalid location: it has a name that the storage cannot hold: {location}")).because(error)
             }
             error => Error::unavailable(format!("The warehouse's storage did not take the file {location}"), error),
         })
@@ -199,7 +198,7 @@ impl FileStore {
         match read {
             Ok(Some(bytes)) => Ok(bytes),
             Ok(None) => Err(Error::invalid(format!("The file is longer than {bytes_max} bytes: {location}"))),
-            Err(Failure::NotFound | Failure::Impossible(_)) => {
+            Err(Failure::NotFound | Failure::Name(_)) => {
                 Err(Error::new(Kind::NotFound(Object::Other), format!("File does not exist: {location}")))
             }
             Err(error) => Err(Error::unavailable(format!("The warehouse's storage did not give the file {location}"), error)),
@@ -277,9 +276,9 @@ fn key(location: &Location) -> Result<Path> {
 enum Failure {
     #[error("not found")]
     NotFound,
-    /// No file can be there: a name is too long, or a file lies where a directory would have to be.
+    /// A name on the way is too long for any file to have it.
     #[error(transparent)]
-    Impossible(std::io::Error),
+    Name(std::io::Error),
     #[error("no answer within {CALL_SECONDS_MAX} s")]
     TooSlow,
     #[error(transparent)]
@@ -304,7 +303,7 @@ async fn blocking<T: Send + 'static>(call: impl FnOnce() -> std::io::Result<T> +
         Ok(Err(error)) => Err(Failure::Task(error)),
         Ok(Ok(Err(error))) => Err(match error.kind() {
             ErrorKind::NotFound => Failure::NotFound,
-            ErrorKind::InvalidFilename | ErrorKind::NotADirectory | ErrorKind::IsADirectory => Failure::Impossible(error),
+            ErrorKind::InvalidFilename => Failure::Name(error),
             _ => Failure::File(error),
         }),
         Ok(Ok(Ok(done))) => Ok(done),

@@ -8,10 +8,8 @@ use super::error::{OnConstraint, read_error, write_error};
 use super::warehouse::{Warehouse, WarehouseRef};
 use super::{lock, lock_shared};
 use crate::access::{CommitTable, CreateTable, DropTable, ListNamespace, Permit, PurgeTable, RenameTable};
+use crate::model::name::LEVEL_SEPARATOR;
 use crate::model::{Error, Kind, Location, NamespaceId, Object, Result, TableId, TableIdent, WarehouseId};
-
-/// Between the levels of a namespace where they travel as one text; no name has it.
-const LEVEL_SEPARATOR: &str = "\u{1f}";
 
 /// Where a table stands: the pointer, and the metadata it points at.
 #[derive(Clone, Debug)]
@@ -56,7 +54,7 @@ pub async fn resolve(
     warehouse: &WarehouseRef,
     idents: &[&TableIdent],
 ) -> Result<(Warehouse, Vec<Resolved>)> {
-    let paths: Vec<String> = idents.iter().map(|ident| ident.namespace.levels().join(LEVEL_SEPARATOR)).collect();
+    let paths: Vec<String> = idents.iter().map(|ident| ident.namespace.levels().join(&LEVEL_SEPARATOR.to_string())).collect();
     let names: Vec<String> = idents.iter().map(|ident| ident.name.clone()).collect();
     let rows = sqlx::query!(
         r#"SELECT w.id, w.name, w.root, w.storage, w.storage_secret, w.config, w.version, w.created_at, w.updated_at,
@@ -72,7 +70,7 @@ pub async fn resolve(
         warehouse.name(),
         &paths,
         &names,
-        LEVEL_SEPARATOR
+        LEVEL_SEPARATOR.to_string()
     )
     .fetch_all(connection)
     .await

@@ -184,14 +184,3 @@ pub async fn delete(connection: &mut PgConnection, _permit: &Permit<ManageWareho
     }
     Ok(())
 }
-
-/// Whether any table is in the warehouse.
-///
-/// # Errors
-/// [`Kind::Unavailable`] when the database does not answer.
-pub async fn has_tables(connection: &mut PgConnection, id: WarehouseId) -> Result<bool> {
-    sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM tabular WHERE warehouse_id = $1) AS "any!""#, id.0)
-        .fetch_one(connection)
-        .await
-        .map_err(read_error)
-}

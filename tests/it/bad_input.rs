@@ -524,12 +524,13 @@ async fn metrics_reports_that_are_none_are_refused() {
 }
 
 #[tokio::test]
-async fn locations_that_the_file_system_cannot_hold_are_the_clients_mistake() {
+async fn names_that_the_file_system_cannot_hold_are_the_clients_mistake() {
     let fixture = Fixture::start().await;
-    std::fs::write(fixture.warehouse().join("file"), "x").unwrap();
-    let new = |path: &str| with(table_request("new"), "location", json!(format!("{}/{path}", fixture.root())));
-    let cases = vec![(new("file/t"), "cannot hold a file there"), (new(&"x".repeat(300)), "cannot hold a file there")];
-    fixture.refuses(TABLES, BAD, cases).await;
+    let location = json!(format!("{}/{}", fixture.root(), "x".repeat(300)));
+    let new = with(table_request("new"), "location", location.clone());
+    fixture.refuses(TABLES, BAD, vec![(new, "a name that the storage cannot hold")]).await;
+    let moved = json!([{"action": "set-location", "location": location}]);
+    fixture.refuses_updates(vec![(moved, "a name that the storage cannot hold")]).await;
 }
 
 #[tokio::test]

@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use sqlx::Row;
 use uuid::Uuid;
 
-use crate::s3::{S3, SECRET_ACCESS_KEY};
 use crate::support::{Answer, CLIENT_ID, CLIENT_SECRET, Client, Server};
+use crate::support::{S3, SECRET_ACCESS_KEY};
 
 const TOKENS: &str = "/catalog/v1/oauth/tokens";
 const CONFIG: &str = "/catalog/v1/config";

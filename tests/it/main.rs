@@ -11,7 +11,6 @@ mod management;
 mod metadata_oracle;
 mod namespaces;
 mod rooms;
-mod s3;
 mod start;
 mod support;
 mod telemetry;

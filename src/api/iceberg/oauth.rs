@@ -81,6 +81,7 @@ pub async fn get_token(State(api): State<Api>, request: Request) -> Response {
 }
 
 async fn issue(api: &Api, request: Request) -> Result<Response, ApiError> {
+    api.check_ready()?;
     let headers = request.headers().clone();
     check_content_type(&headers, "application/x-www-form-urlencoded")?;
     let bytes = body(request, &()).await?;
@@ -119,7 +120,7 @@ fn grant(headers: &HeaderMap, mut form: HashMap<String, String>) -> Result<Grant
     }
 }
 
-/// Client id and secret from the header, each form-encoded as RFC 6749, section 2.3.1 has it, or plain as most clients send them.
+/// Client id and secret from the header, as Iceberg's clients send them: plain, not form-encoded as RFC 6749, section 2.3.1 has it.
 fn basic_credentials(headers: &HeaderMap) -> Option<(String, Secret)> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, encoded) = value.split_once(' ')?;
@@ -143,5 +144,6 @@ fn refuse(error: ApiError) -> Response {
     if status == StatusCode::UNAUTHORIZED {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"nunatak\""));
     }
+    response.extensions_mut().insert(error);
     response
 }

@@ -13,11 +13,14 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::api::Api;
 use crate::api::error::{ApiResult, ErrorBody};
-use crate::api::extract::{Caller, JsonOf, Paging, PathOf, QueryOf, namespace, page_token, table, warehouse};
+use crate::api::extract::{Caller, JsonBytes, JsonOf, Paging, PathOf, QueryOf, namespace, page_token, table, warehouse};
 use crate::catalog::create::CreateTableRequest;
 use crate::catalog::{Loaded, Snapshots};
 use crate::model::iceberg::TableMetadata;
-use crate::model::{Error, NamespaceIdent, Result, TableIdent};
+use crate::model::{Error, Kind, NamespaceIdent, Result, TableIdent};
+
+/// The longest metrics report that is kept.
+const REPORT_BYTES_MAX: usize = 1024 * 1024;
 
 /// A page of tables.
 #[derive(Serialize, Deserialize, ToSchema)]
@@ -283,11 +286,16 @@ pub async fn report_metrics(
     State(api): State<Api>,
     Caller(caller): Caller,
     PathOf((prefix, namespace, name)): PathOf<(String, String, String)>,
-    JsonOf(report): JsonOf<Value>,
+    JsonBytes(bytes): JsonBytes,
 ) -> ApiResult<StatusCode> {
+    if bytes.len() > REPORT_BYTES_MAX {
+        return Err(Error::new(Kind::TooLarge, format!("A metrics report may have {REPORT_BYTES_MAX} bytes")).into());
+    }
+    let report: Value = serde_json::from_slice(&bytes).map_err(|error| Error::invalid(format!("Malformed request: {error}")))?;
     match report.get("report-type").and_then(Value::as_str) {
         Some("scan-report" | "commit-report") => {}
-        Some(other) => return Err(Error::invalid(format!("Unknown report-type: {}", other.escape_debug())).into()),
+        // The list is open: what is not known is taken, and not kept.
+        Some(_) => return Ok(StatusCode::NO_CONTENT),
         None => return Err(Error::invalid("Invalid metrics report: report-type is missing").into()),
     }
     api.catalog.report_metrics(&caller, &warehouse(&prefix), &table(&namespace, &name)?, &report).await?;

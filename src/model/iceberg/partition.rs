@@ -214,10 +214,9 @@ impl PartitionSpec {
             {
                 return Err(Error::invalid(format!("Invalid partition field parent: {} is inside a list or map", inside.path)));
             }
-            if let Some(column) = columns.iter().find(|column| column.path == field.name).map(|column| column.id)
-                && transform != Transform::Void
-                && !(transform == Transform::Identity && sources == [column])
-            {
+            // A column may be renamed to the name of a partition that is made from it, and from no other.
+            let namesake = columns.iter().find(|column| column.path == field.name);
+            if transform != Transform::Void && namesake.is_some_and(|column| !sources.contains(&column.id)) {
                 return Err(Error::invalid(format!("Cannot create partition from name that exists in schema: {}", field.name)));
             }
             let expected = PARTITION_FIELD_ID_FIRST.saturating_add(i32::try_from(position).unwrap_or(i32::MAX));
@@ -226,6 +225,21 @@ impl PartitionSpec {
             }
         }
         Ok(())
+    }
+}
+
+/// Checks a spec that is new: its fields are named apart from the columns, except that an identity partition may have its column's name.
+///
+/// # Errors
+/// [`crate::model::Kind::Invalid`] when one is not.
+pub fn check_new_names(spec: &PartitionSpec, schema: &Schema) -> Result<()> {
+    let columns: HashSet<String> = schema.visit().into_iter().map(|column| column.path).collect();
+    let taken = |field: &&PartitionField| {
+        !matches!(field.transform.as_str(), "identity" | "void") && columns.contains(field.name.as_str())
+    };
+    match spec.fields.iter().find(taken) {
+        Some(field) => Err(Error::invalid(format!("Cannot create partition from name that exists in schema: {}", field.name))),
+        None => Ok(()),
     }
 }
 
