@@ -16,8 +16,8 @@ CREATE TABLE principal (
     secret_digest     bytea       NOT NULL,
     administrator     boolean     NOT NULL,
     disabled_at       timestamptz,
-    -- Tokens issued before this moment are refused (set when a secret is rotated).
-    tokens_valid_from timestamptz NOT NULL,
+    -- Tokens carry it; those of an earlier one are refused. It grows when the secret changes, or the principal is disabled or enabled.
+    generation        bigint      NOT NULL,
     created_at        timestamptz NOT NULL,
     CONSTRAINT principal_name_unique UNIQUE (name),
     CONSTRAINT principal_client_id_unique UNIQUE (client_id)
@@ -84,6 +84,15 @@ CREATE INDEX tabular_table_uuid ON tabular (table_uuid);
 -- Compressed already: PostgreSQL need not try again.
 ALTER TABLE tabular ALTER COLUMN metadata SET STORAGE EXTERNAL;
 
+-- Locations that tables moved away from (set-location): files that they still reach are there.
+CREATE TABLE former_location (
+    tabular_id   uuid        NOT NULL CONSTRAINT former_location_tabular_fk REFERENCES tabular ON DELETE CASCADE,
+    warehouse_id uuid        NOT NULL,
+    location     text COLLATE "C" NOT NULL,
+    PRIMARY KEY (tabular_id, location)
+);
+CREATE INDEX former_location_location ON former_location (warehouse_id, location);
+
 -- The one deletion queue.
 CREATE TABLE deletion (
     id           bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -96,9 +105,12 @@ CREATE TABLE deletion (
     queued_at    timestamptz NOT NULL,
     due_at       timestamptz NOT NULL,
     -- Set by the worker before it looks for a reference and deletes; whoever wants the file back comes before that.
-    claimed_at   timestamptz
+    claimed_at   timestamptz,
+    -- Set once the file is gone. The row stays for a while: whoever read the file before must not make a table of it now.
+    deleted_at   timestamptz
 );
-CREATE INDEX deletion_due ON deletion (kind, due_at);
+CREATE INDEX deletion_due ON deletion (kind, due_at) WHERE deleted_at IS NULL;
+CREATE INDEX deletion_deleted ON deletion (deleted_at) WHERE deleted_at IS NOT NULL;
 CREATE INDEX deletion_uri ON deletion (uri);
 
 CREATE TABLE metrics_report (

@@ -40,6 +40,8 @@ const KEY_CHECK_PLAIN: &[u8] = b"nunatak";
 const MASTER_KEY_FILE: &str = "master.key";
 /// How long a request's headers may take to arrive, and a connection to be idle.
 const HEADERS_TIME_MAX: Duration = Duration::from_mins(2);
+/// How long connections to the database may take to end once nothing needs them.
+const CLOSE_TIME_MAX: Duration = Duration::from_secs(10);
 /// How many old metrics reports go at a time.
 const REPORTS_BATCH: i64 = 1_000;
 
@@ -282,7 +284,9 @@ async fn serve_on(
     if tokio::time::timeout(drain, ended).await.is_err() {
         tracing::warn!("some work did not end in time");
     }
-    store.close().await;
+    if tokio::time::timeout(CLOSE_TIME_MAX, store.close()).await.is_err() {
+        tracing::warn!("some connections to the database did not end in time");
+    }
     result.context("serving failed")
 }
 
@@ -329,8 +333,11 @@ fn master_key(config: &Config) -> anyhow::Result<Secret> {
         return Ok(key.clone());
     }
     let path = config.data_dir.join(MASTER_KEY_FILE);
-    if let Ok(text) = fs::read_to_string(&path) {
-        return Ok(Secret::from(text.trim()));
+    match fs::read_to_string(&path) {
+        Ok(text) => return Ok(Secret::from(text.trim())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        // It is there: another one in its place would lose all that it sealed.
+        Err(error) => return Err(error).with_context(|| format!("cannot read the master key {}", path.display())),
     }
     let key = Vault::generate_master_key().map_err(explain)?;
     // Written whole under another name first, so that a crash leaves no half of a key.
@@ -340,7 +347,9 @@ fn master_key(config: &Config) -> anyhow::Result<Secret> {
         let mut file = fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(&draft)?;
         file.write_all(key.expose().as_bytes())?;
         file.sync_all()?;
-        fs::rename(&draft, &path)?;
+        // Never over one that is there.
+        fs::hard_link(&draft, &path)?;
+        fs::remove_file(&draft)?;
         fs::File::open(&config.data_dir)?.sync_all()
     };
     write().with_context(|| format!("cannot write the master key to {}", path.display()))?;

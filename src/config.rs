@@ -13,6 +13,9 @@ use crate::model::Secret;
 /// The prefix of every variable in the environment.
 const ENVIRONMENT: &str = "NUNATAK_";
 
+/// A hundred years.
+const DAYS_MAX: u32 = 36_525;
+
 /// Every setting, from any of the three sources. The names in the file are those of the flags, with underscores.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -181,6 +184,9 @@ impl Config {
         }
         if self.database_connections_max == 0 || self.request_seconds_max == 0 || self.token_lifetime_seconds == 0 {
             bail!("database_connections_max, request_seconds_max and token_lifetime_seconds must be at least 1");
+        }
+        if self.signing_key_days > DAYS_MAX || self.metrics_retention_days > DAYS_MAX {
+            bail!("signing_key_days and metrics_retention_days must be at most {DAYS_MAX}");
         }
         if i64::from(self.token_lifetime_seconds) > crate::identity::TOKEN_LIFETIME_MAX.num_seconds() {
             bail!("token_lifetime_seconds must be at most {}", crate::identity::TOKEN_LIFETIME_MAX.num_seconds());

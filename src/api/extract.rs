@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use base64::Engine as _;
@@ -99,6 +99,12 @@ pub async fn body<S: Send + Sync>(request: Request, state: &S) -> ApiResult<Byte
         }
         rejection => Error::invalid(format!("The request's body cannot be read: {}", rejection.body_text())).into(),
     })
+}
+
+/// The whole body, of at most `bytes_max`.
+pub async fn small_body(mut request: Request, bytes_max: usize) -> ApiResult<Bytes> {
+    DefaultBodyLimit::max(bytes_max).apply(&mut request);
+    body(request, &()).await
 }
 
 /// Refuses a body that says it is something else; one that says nothing is taken at its word.

@@ -52,13 +52,8 @@ pub async fn authenticate(State(api): State<Api>, mut request: Request, next: Ne
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
-        Err(error) if is_read(request.method()) => ApiError::from(error).into_response(),
-        Err(error) => ApiError::from(error).of_change(),
+        Err(error) => ApiError::from(error).into_response(),
     }
-}
-
-fn is_read(method: &Method) -> bool {
-    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
 async fn caller(api: &Api, headers: &HeaderMap) -> Result<Caller, Error> {
@@ -76,7 +71,7 @@ async fn caller(api: &Api, headers: &HeaderMap) -> Result<Caller, Error> {
 /// its client is told that the outcome is not known.
 pub async fn deadline(State(api): State<Api>, request: Request, next: Next) -> Response {
     let time_max = api.limits.request_time_max;
-    if is_read(request.method()) {
+    if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
         return match tokio::time::timeout(time_max, next.run(request)).await {
             Ok(response) => response,
             Err(elapsed) => ApiError::from(Error::unavailable("The request took too long", elapsed)).into_response(),
@@ -107,13 +102,13 @@ pub async fn observe(State(api): State<Api>, mut request: Request, next: Next) -
     let started = Instant::now();
     let id = request_id(request.headers());
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
-    let method = request.method().clone();
+    let method = known_method(request.method());
     let span = tracing::info_span!(
         "request",
         otel.name = format!("{method} {route}"),
         otel.kind = "server",
         otel.status_code = field::Empty,
-        http.request.method = %method,
+        http.request.method = method,
         http.route = route,
         http.response.status_code = field::Empty,
         client.address = client_address(&api, &request).map(field::display),
@@ -130,7 +125,7 @@ pub async fn observe(State(api): State<Api>, mut request: Request, next: Next) -
     if status.is_server_error() {
         span.record("otel.status_code", "ERROR");
     }
-    let labels = [("method", method.to_string()), ("route", route), ("status", status.as_u16().to_string())];
+    let labels = [("method", method.to_owned()), ("route", route), ("status", status.as_u16().to_string())];
     metrics::counter!("nunatak_http_requests_total", &labels).increment(1);
     metrics::histogram!("nunatak_http_request_seconds", &labels).record(seconds);
     let entered = span.enter();
@@ -150,6 +145,12 @@ pub async fn observe(State(api): State<Api>, mut request: Request, next: Next) -
     response
 }
 
+/// The method's name, if it is a common one: a label must not have as many values as clients care to make up.
+fn known_method(method: &Method) -> &'static str {
+    let common = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"];
+    common.into_iter().find(|name| *name == method.as_str()).unwrap_or("OTHER")
+}
+
 /// The client's own id, where it is plain; else a new one.
 fn request_id(headers: &HeaderMap) -> HeaderValue {
     let given = headers.get(REQUEST_ID).filter(|value| {
@@ -167,8 +168,9 @@ fn client_address(api: &Api, request: &Request) -> Option<IpAddr> {
     let trusted = |address: &IpAddr| api.limits.trusted_proxies.iter().any(|network| network.contains(address));
     let mut address = peer.ip();
     let forwarded = request.headers().get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
-    let hops: Vec<IpAddr> = forwarded.flat_map(|value| value.split(',')).map_while(|hop| hop.trim().parse().ok()).collect();
+    let hops: Vec<&str> = forwarded.flat_map(|value| value.split(',')).collect();
     for hop in hops.into_iter().rev() {
+        let Ok(hop) = hop.trim().parse() else { break };
         if !trusted(&address) {
             break;
         }

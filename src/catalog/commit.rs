@@ -22,11 +22,13 @@ use crate::access::{Caller, CommitTable, CreateTable, Permit};
 use crate::model::iceberg::{Requirement, TableMetadata, Update};
 use crate::model::{Error, Kind, Location, Object, Result, TableId, TableIdent};
 use crate::store;
-use crate::store::tabular::{Choice, NewTable, Resolved, Swap};
+use crate::store::tabular::{Choice, Held, NewTable, Resolved, Swap};
 use crate::store::warehouse::{Warehouse, WarehouseRef};
 
 /// How often a commit is tried when others are faster and its requirements still hold.
 const ATTEMPTS_MAX: u32 = 8;
+/// How many updates and requirements one commit may have, over all its tables.
+const UPDATES_MAX: usize = 10_000;
 /// How many metadata files of one transaction are written at a time.
 const WRITES_MAX: usize = 8;
 /// How often the pointers are looked at after an unknown outcome.
@@ -54,15 +56,15 @@ struct Prepared<'a> {
 
 enum Step {
     /// The pointer of a table that is there.
-    Swap { permit: Permit<CommitTable>, expected: i64, expired_files: Vec<String>, moved: bool },
+    Swap { permit: Permit<CommitTable>, expected: i64, expired_files: Vec<String>, moved_from: Option<String> },
     /// A new table.
     Create { permit: Permit<CreateTable>, id: TableId, table_uuid: Uuid },
 }
 
 /// What became of one table's part before anything was written.
 enum Outcome<'a> {
-    /// Nothing changes: the table as it is.
-    Unchanged(Loaded),
+    /// Nothing changes: the table as it is, at this version.
+    Unchanged(Loaded, Permit<CommitTable>, i64),
     Prepared(Box<Prepared<'a>>),
 }
 
@@ -80,6 +82,12 @@ impl Catalog {
         }
         if changes.is_empty() {
             return Err(Error::invalid("Invalid transaction: it changes no table"));
+        }
+        let updates: usize = changes.iter().map(|change| change.updates.len() + change.requirements.len()).sum();
+        if updates > UPDATES_MAX {
+            return Err(Error::invalid(format!(
+                "Invalid commit: {updates} updates and requirements, at most {UPDATES_MAX} are allowed"
+            )));
         }
         for _ in 0..ATTEMPTS_MAX {
             let result = self.try_commit(caller, warehouse, changes).await;
@@ -114,11 +122,18 @@ impl Catalog {
             .iter()
             .filter_map(|outcome| if let Outcome::Prepared(prepared) = outcome { Some(prepared.as_ref()) } else { None })
             .collect();
-        if !prepared.is_empty() && !self.publish(&warehouse, &prepared).await? {
+        // What a change of one table requires of another must hold when it takes effect.
+        let held: Vec<Held<'_>> = outcomes
+            .iter()
+            .filter_map(
+                |outcome| if let Outcome::Unchanged(_, permit, version) = outcome { Some((permit, *version)) } else { None },
+            )
+            .collect();
+        if !prepared.is_empty() && !self.publish(&warehouse, &prepared, &held).await? {
             return Ok(None);
         }
         let loaded = |outcome| match outcome {
-            Outcome::Unchanged(loaded) => loaded,
+            Outcome::Unchanged(loaded, ..) => loaded,
             Outcome::Prepared(prepared) => Loaded {
                 metadata_location: Some(prepared.file.location.to_string()),
                 metadata: prepared.file.json.clone(),
@@ -157,19 +172,23 @@ impl Catalog {
         let base = Base { metadata: &before, file: &pointer.metadata_location };
         let Some(applied) = apply(Some(base), &change.requirements, &change.updates, now)? else {
             let metadata_location = Some(pointer.metadata_location);
-            return Ok(Outcome::Unchanged(Loaded { metadata_location, metadata: json, config: Arc::clone(config) }));
+            let loaded = Loaded { metadata_location, metadata: json, config: Arc::clone(config) };
+            return Ok(Outcome::Unchanged(loaded, permit, pointer.version));
         };
         let metadata = applied.metadata;
         let (location, file) = place(warehouse, &metadata, pointer.version + 1, Some(&before))?;
-        let expired_files =
-            if metadata.property_flag("write.metadata.delete-after-commit.enabled") { applied.expired_files } else { Vec::new() };
-        let moved = location.as_str() != pointer.location;
-        let step = Step::Swap { permit, expected: pointer.version, expired_files, moved };
+        let expired_files = if metadata.property_flag("write.metadata.delete-after-commit.enabled") {
+            own_files(&location, &applied.expired_files)
+        } else {
+            Vec::new()
+        };
+        let moved_from = (location.as_str() != pointer.location).then_some(pointer.location);
+        let step = Step::Swap { permit, expected: pointer.version, expired_files, moved_from };
         Ok(Outcome::Prepared(Box::new(Prepared { change, file, location, step })))
     }
 
     /// Writes the files and swaps the pointers. Whether it swapped; files that were not published are deleted again.
-    async fn publish(&self, warehouse: &Warehouse, prepared: &[&Prepared<'_>]) -> Result<bool> {
+    async fn publish(&self, warehouse: &Warehouse, prepared: &[&Prepared<'_>], held: &[Held<'_>]) -> Result<bool> {
         let files = self.files.of(warehouse)?;
         let written: Vec<Location> = prepared.iter().map(|prepared| prepared.file.location.clone()).collect();
         let contents: Vec<_> =
@@ -179,7 +198,7 @@ impl Catalog {
             async move { files.write(&location, bytes).await }
         });
         let result = match writes.buffer_unordered(WRITES_MAX).try_collect::<Vec<()>>().await {
-            Ok(_) => self.swap(warehouse, prepared).await,
+            Ok(_) => self.swap(warehouse, prepared, held).await,
             Err(error) => Err(error),
         };
         match result {
@@ -197,16 +216,17 @@ impl Catalog {
     }
 
     /// One statement where tables only change; a transaction where one is new or moves, because its location must be claimed.
-    async fn swap(&self, warehouse: &Warehouse, prepared: &[&Prepared<'_>]) -> Result<bool> {
+    async fn swap(&self, warehouse: &Warehouse, prepared: &[&Prepared<'_>], held: &[Held<'_>]) -> Result<bool> {
         let now = self.clock.now();
         let delete_at = now + self.deletion_grace;
         let swaps: Vec<Swap<'_>> = prepared.iter().filter_map(|prepared| prepared.swap()).collect();
-        let claims = |prepared: &&&Prepared<'_>| !matches!(prepared.step, Step::Swap { moved: false, .. });
+        let claims = |prepared: &&&Prepared<'_>| !matches!(prepared.step, Step::Swap { moved_from: None, .. });
         if !prepared.iter().any(|prepared| claims(&prepared)) {
-            return store::tabular::swap(&mut *self.store.connection().await?, &swaps, now, delete_at).await;
+            return store::tabular::swap(&mut *self.store.connection().await?, &swaps, held, now, delete_at).await;
         }
         let mut tx = self.store.begin().await?;
-        if !swaps.is_empty() && !store::tabular::swap(&mut tx, &swaps, now, delete_at).await? {
+        let only_new = swaps.is_empty() && held.is_empty();
+        if !only_new && !store::tabular::swap(&mut tx, &swaps, held, now, delete_at).await? {
             return Ok(false);
         }
         for prepared in prepared.iter().filter(claims) {
@@ -216,7 +236,15 @@ impl Catalog {
             };
             let location = &prepared.location;
             store::tabular::claim_location(&mut tx, warehouse.id, location, Choice::Client, Some(except)).await?;
-            let Step::Create { permit, id, table_uuid } = &prepared.step else { continue };
+            let (permit, id, table_uuid) = match &prepared.step {
+                Step::Create { permit, id, table_uuid } => (permit, id, table_uuid),
+                Step::Swap { permit, moved_from, .. } => {
+                    // Its older files are still there.
+                    store::tabular::keep_location(&mut tx, permit, warehouse.id, moved_from.as_deref().unwrap_or_default())
+                        .await?;
+                    continue;
+                }
+            };
             let table = NewTable {
                 id: *id,
                 warehouse_id: warehouse.id,
@@ -287,6 +315,12 @@ fn place(
         locations::check_paths(metadata)?;
     }
     Ok((location, metadata_file::render(metadata, version)?))
+}
+
+/// Those of the files that lie inside the table's own location: the others are not this table's to delete, whatever its log says.
+fn own_files(location: &Location, files: &[String]) -> Vec<String> {
+    let own = files.iter().filter_map(|file| Location::parse(file).ok()).filter(|file| location.contains(file));
+    own.map(|file| file.to_string()).collect()
 }
 
 fn count<T>(result: &Result<T>) {

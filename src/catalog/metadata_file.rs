@@ -12,7 +12,7 @@ use crate::model::iceberg::TableMetadata;
 use crate::model::{Error, Location, Result};
 
 /// The longest metadata that is read.
-pub const METADATA_BYTES_MAX: u64 = 512 * 1024 * 1024;
+pub const METADATA_BYTES_MAX: u64 = 128 * 1024 * 1024;
 /// Fast, and within a tenth of the smallest.
 const ZSTD_LEVEL: i32 = 1;
 
@@ -35,6 +35,9 @@ pub struct MetadataFile {
 /// [`crate::model::Kind::Invalid`] when the table names a directory or codec for it that cannot be used.
 pub fn render(metadata: &TableMetadata, version: i64) -> Result<MetadataFile> {
     let json = Bytes::from(metadata.to_json()?);
+    if json.len() as u64 > METADATA_BYTES_MAX {
+        return Err(Error::invalid(format!("Invalid table: its metadata would have more than {METADATA_BYTES_MAX} bytes")));
+    }
     let (suffix, bytes) =
         match metadata.properties.get("write.metadata.compression-codec").map(|codec| codec.to_ascii_lowercase()) {
             Some(codec) if codec == "gzip" => (".gz.metadata.json", gzip(&json)?),
@@ -54,7 +57,10 @@ pub fn render(metadata: &TableMetadata, version: i64) -> Result<MetadataFile> {
 pub fn unpack(packed: &[u8]) -> Result<Bytes> {
     let mut json = Vec::with_capacity(packed.len().saturating_mul(8));
     let decoder = zstd::Decoder::with_buffer(packed).map_err(Error::internal)?;
-    decoder.take(METADATA_BYTES_MAX).read_to_end(&mut json).map_err(Error::internal)?;
+    decoder.take(METADATA_BYTES_MAX + 1).read_to_end(&mut json).map_err(Error::internal)?;
+    if json.len() as u64 > METADATA_BYTES_MAX {
+        return Err(Error::internal("stored metadata is longer than any that was stored"));
+    }
     Ok(Bytes::from(json))
 }
 

@@ -4,8 +4,9 @@ use serde_json::Value;
 
 use super::{Catalog, Page, PageRequest};
 use crate::access::{Caller, CreateTable, DropTable, ListNamespace, PurgeTable, ReadTable, RenameTable, ReportMetrics};
-use crate::model::{Error, NamespaceIdent, Object, Result, TableId, TableIdent};
+use crate::model::{Error, NamespaceId, NamespaceIdent, Object, Result, TableId, TableIdent};
 use crate::store;
+use crate::store::tabular::Located;
 use crate::store::warehouse::WarehouseRef;
 
 impl Catalog {
@@ -32,7 +33,7 @@ impl Catalog {
     /// # Errors
     /// [`crate::model::Kind::NotFound`] when it does not.
     pub async fn table_exists(&self, caller: &Caller, warehouse: &WarehouseRef, ident: &TableIdent) -> Result<()> {
-        let id = self.table(warehouse, ident).await?;
+        let (id, _) = self.table(warehouse, ident).await?;
         self.gate.permit::<ReadTable>(caller, id)?;
         Ok(())
     }
@@ -51,11 +52,11 @@ impl Catalog {
     ) -> Result<()> {
         let mut connection = self.store.connection().await?;
         let source = store::tabular::locate(&mut connection, warehouse, from).await?;
-        let id = source.table_id.ok_or_else(|| Error::not_found(Object::Table, from))?;
+        let (id, source) = found(source, from)?;
         let permit = self.gate.permit::<RenameTable>(caller, id)?;
         let namespace = self.namespace(&mut connection, warehouse, &to.namespace).await?;
         let target = self.gate.permit::<CreateTable>(caller, namespace.id)?;
-        store::tabular::rename(&mut connection, &permit, &target, from, to, self.clock.now()).await
+        store::tabular::rename(&mut connection, &permit, &target, (source, from), to, self.clock.now()).await
     }
 
     /// Drops a table and frees its name and location. Its files stay, unless `purge` asks for their deletion, which comes after the
@@ -64,15 +65,16 @@ impl Catalog {
     /// # Errors
     /// [`crate::model::Kind::NotFound`] when it does not exist.
     pub async fn drop_table(&self, caller: &Caller, warehouse: &WarehouseRef, ident: &TableIdent, purge: bool) -> Result<()> {
-        let id = self.table(warehouse, ident).await?;
+        let (id, namespace_id) = self.table(warehouse, ident).await?;
+        let name = (namespace_id, ident.name.as_str());
         let mut connection = self.store.connection().await?;
         let gone = if purge {
             let permit = self.gate.permit::<PurgeTable>(caller, id)?;
             let now = self.clock.now();
-            store::tabular::purge(&mut connection, &permit, now, now + self.deletion_grace).await?
+            store::tabular::purge(&mut connection, &permit, name, now, now + self.deletion_grace).await?
         } else {
             let permit = self.gate.permit::<DropTable>(caller, id)?;
-            store::tabular::delete(&mut connection, &permit).await?
+            store::tabular::delete(&mut connection, &permit, name).await?
         };
         if gone { Ok(()) } else { Err(Error::not_found(Object::Table, ident)) }
     }
@@ -88,13 +90,17 @@ impl Catalog {
         ident: &TableIdent,
         report: &Value,
     ) -> Result<()> {
-        let id = self.table(warehouse, ident).await?;
+        let (id, _) = self.table(warehouse, ident).await?;
         let permit = self.gate.permit::<ReportMetrics>(caller, id)?;
         store::metrics_report::insert(&mut *self.store.connection().await?, &permit, report, self.clock.now()).await
     }
 
-    async fn table(&self, warehouse: &WarehouseRef, ident: &TableIdent) -> Result<TableId> {
-        let located = store::tabular::locate(&mut *self.store.connection().await?, warehouse, ident).await?;
-        located.table_id.ok_or_else(|| Error::not_found(Object::Table, ident))
+    async fn table(&self, warehouse: &WarehouseRef, ident: &TableIdent) -> Result<(TableId, NamespaceId)> {
+        found(store::tabular::locate(&mut *self.store.connection().await?, warehouse, ident).await?, ident)
     }
+}
+
+/// The table and its namespace.
+fn found(located: Located, ident: &TableIdent) -> Result<(TableId, NamespaceId)> {
+    located.table_id.zip(located.namespace_id).ok_or_else(|| Error::not_found(Object::Table, ident))
 }

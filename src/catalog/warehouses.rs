@@ -192,7 +192,10 @@ impl Catalog {
         if storage_changes {
             self.files.open(&warehouse)?.probe(&warehouse.id.to_string()).await?;
         }
-        store::warehouse::update(&mut *self.store.connection().await?, &permit, &warehouse, expected).await?;
+        let mut tx = self.store.begin().await?;
+        check_apart(&mut tx, &warehouse).await?;
+        store::warehouse::update(&mut tx, &permit, &warehouse, expected).await?;
+        store::commit(tx).await?;
         Ok(warehouse)
     }
 
@@ -214,10 +217,14 @@ impl Catalog {
 async fn check_apart(connection: &mut PgConnection, new: &Warehouse) -> Result<()> {
     store::lock(connection, "nunatak warehouses").await?;
     let root = Location::parse(&new.root)?;
-    let endpoint = |warehouse: &Warehouse| warehouse.storage.get("endpoint").cloned();
+    // As a URL, so that two spellings of one store are one.
+    let endpoint = |warehouse: &Warehouse| {
+        let text = warehouse.storage.get("endpoint").and_then(serde_json::Value::as_str)?;
+        url::Url::parse(text.trim_end_matches('/')).ok()
+    };
     for other in store::warehouse::list(connection, None, i64::MAX).await? {
         let overlaps = Location::parse(&other.root).is_ok_and(|other| other.overlaps(&root));
-        if overlaps && endpoint(&other) == endpoint(new) {
+        if overlaps && other.id != new.id && endpoint(&other) == endpoint(new) {
             let message = format!("The place of warehouse {} overlaps with that of {}", new.name, other.name);
             return Err(Error::new(Kind::Conflict, message));
         }

@@ -6,6 +6,7 @@ mod remote;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand, ValueEnum};
@@ -15,6 +16,9 @@ use crate::app::{App, Database, serve};
 use crate::config::{Config, Settings, unknown_variables};
 use crate::model::Clock;
 use crate::telemetry;
+
+/// How long what still blocks a thread may take when everything else has ended.
+const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// The Iceberg REST catalog that governs
 #[derive(Debug, Parser)]
@@ -78,7 +82,10 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&anyhow::Error::from(error)),
     };
-    match runtime.block_on(run(cli.command)) {
+    let result = runtime.block_on(run(cli.command));
+    // A call to a file system that does not answer must not keep the process.
+    runtime.shutdown_timeout(SHUTDOWN_TIME_MAX);
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }

@@ -88,7 +88,7 @@ impl Identity {
             secret_digest: self.vault.digest(&client_secret),
             administrator: new.administrator,
             disabled_at: None,
-            tokens_valid_from: now,
+            generation: 0,
             created_at: now,
         };
         Ok(Credentials { principal, client_secret })
@@ -103,8 +103,7 @@ impl Identity {
         let client_secret = new_secret()?;
         let digest = self.vault.digest(&client_secret);
         let mut connection = self.store.connection().await?;
-        store::principal::set_secret(&mut connection, &permit, id, &digest, self.clock.now()).await?;
-        let principal = found(&mut connection, id).await?;
+        let principal = store::principal::set_secret(&mut connection, &permit, id, &digest).await?;
         Ok(Credentials { principal, client_secret })
     }
 

@@ -1,6 +1,5 @@
 //! Tokens: signed JWTs that name a principal, given for its secret or for an earlier token.
 
-use chrono::{DateTime, Utc};
 use jsonwebtoken::{Algorithm, Header, Validation};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -21,10 +20,11 @@ struct Claims {
     iss: String,
     aud: String,
     sub: PrincipalId,
-    /// Seconds, with milliseconds as a fraction: a token must be told from a change of secret within the same second.
-    iat: f64,
+    iat: i64,
     exp: i64,
     jti: Uuid,
+    /// The principal's generation when the token was given: it ends with it.
+    generation: i64,
 }
 
 /// What a caller shows to get a token.
@@ -79,9 +79,10 @@ impl Identity {
             iss: NAME.to_owned(),
             aud: NAME.to_owned(),
             sub: principal.id,
-            iat: seconds(now),
+            iat: now.timestamp(),
             exp: (now + self.token_lifetime).timestamp(),
             jti: Uuid::new_v4(),
+            generation: principal.generation,
         };
         let keys = self.keys(None).await?;
         let (kid, key) = keys.signing(now)?;
@@ -116,9 +117,7 @@ impl Identity {
             return Err(unauthenticated("The token has expired"));
         }
         let found = store::principal::find(&mut *self.store.connection().await?, By::Id(claims.sub)).await?;
-        found
-            .filter(|principal| principal.disabled_at.is_none() && claims.iat >= seconds(principal.tokens_valid_from))
-            .ok_or_else(refused)
+        found.filter(|principal| principal.disabled_at.is_none() && claims.generation == principal.generation).ok_or_else(refused)
     }
 
     /// What a token of ours says, expired or not; `None` where the key that signed it is not known (any more).
@@ -144,9 +143,4 @@ impl Identity {
 
 fn refused() -> Error {
     unauthenticated("The token is not valid")
-}
-
-#[allow(clippy::cast_precision_loss, reason = "milliseconds since the epoch are exact in a double for the next 285,000 years")]
-fn seconds(at: DateTime<Utc>) -> f64 {
-    at.timestamp_millis() as f64 / 1_000.0
 }

@@ -41,14 +41,16 @@ fn create_directories(directory: &Path) -> io::Result<()> {
 
 /// Reads a file of at most `bytes_max`; `None` for one that is longer.
 pub(super) fn read(path: &Path, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
-    let file = File::open(path).map_err(|error| match error.kind() {
+    // Looked at before it is opened: opening a pipe would wait for whoever writes to it.
+    let found = fs::metadata(path).map_err(|error| match error.kind() {
         // A file lies where a directory would have to be: then nothing is below it.
         io::ErrorKind::NotADirectory => io::Error::new(io::ErrorKind::NotFound, error),
         _ => error,
     })?;
-    if !file.metadata()?.is_file() {
+    if !found.is_file() {
         return Err(io::Error::new(io::ErrorKind::NotFound, "not a file"));
     }
+    let file = File::open(path)?;
     let mut bytes = Vec::new();
     file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
     Ok((bytes.len() as u64 <= bytes_max).then_some(bytes))

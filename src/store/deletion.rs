@@ -19,6 +19,8 @@ pub struct Entry {
     pub uri: String,
     /// The `table-uuid` of the table that named it.
     pub table_uuid: Uuid,
+    /// That table's location then; it may ask for the deletion of nothing outside it.
+    pub location: String,
 }
 
 /// Claims at most `limit` metadata files that are due, also those whose worker did not come back before `claimed_before`. From then on
@@ -36,9 +38,9 @@ pub async fn claim_metadata(
         Entry,
         "UPDATE deletion SET claimed_at = $1 WHERE id IN (
              SELECT id FROM deletion
-             WHERE kind = 'metadata' AND due_at <= $1 AND (claimed_at IS NULL OR claimed_at < $2)
+             WHERE kind = 'metadata' AND deleted_at IS NULL AND due_at <= $1 AND (claimed_at IS NULL OR claimed_at < $2)
              ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED
-         ) RETURNING id, warehouse_id, uri, table_uuid",
+         ) RETURNING id, warehouse_id, uri, table_uuid, location",
         now,
         claimed_before,
         limit
@@ -64,11 +66,12 @@ pub async fn current_among(connection: &mut PgConnection, uris: &[String]) -> Re
 ///
 /// # Errors
 /// [`Kind::Unavailable`] when the database does not answer.
-pub async fn metadata_of(connection: &mut PgConnection, table_uuids: &[Uuid]) -> Result<Vec<Vec<u8>>> {
-    sqlx::query_scalar!("SELECT metadata FROM tabular WHERE table_uuid = ANY($1)", table_uuids)
+pub async fn metadata_of(connection: &mut PgConnection, table_uuids: &[Uuid]) -> Result<Vec<(Uuid, Vec<u8>)>> {
+    let rows = sqlx::query!("SELECT table_uuid, metadata FROM tabular WHERE table_uuid = ANY($1)", table_uuids)
         .fetch_all(connection)
         .await
-        .map_err(read_error)
+        .map_err(read_error)?;
+    Ok(rows.into_iter().map(|row| (row.table_uuid, row.metadata)).collect())
 }
 
 /// The warehouse of a claimed file.
@@ -79,12 +82,30 @@ pub async fn warehouse(connection: &mut PgConnection, id: WarehouseId) -> Result
     super::warehouse::find(connection, &super::warehouse::WarehouseRef::Id(id)).await
 }
 
-/// Takes an entry off the queue: its file is gone, or must stay.
+/// Ends a turn: the files of `deleted` are gone, those of `kept` must stay.
 ///
 /// # Errors
 /// [`Kind::Unknown`] when the connection breaks.
-pub async fn finish(connection: &mut PgConnection, ids: &[i64]) -> Result<()> {
-    sqlx::query!("DELETE FROM deletion WHERE id = ANY($1)", ids).execute(connection).await.map_err(write_error)?;
+pub async fn finish(connection: &mut PgConnection, deleted: &[i64], kept: &[i64], now: DateTime<Utc>) -> Result<()> {
+    sqlx::query!(
+        "WITH kept AS (DELETE FROM deletion WHERE id = ANY($2))
+         UPDATE deletion SET deleted_at = $3 WHERE id = ANY($1)",
+        deleted,
+        kept,
+        now
+    )
+    .execute(connection)
+    .await
+    .map_err(write_error)?;
+    Ok(())
+}
+
+/// Forgets the files that were deleted before `before`, when nobody can still hold what was read of them.
+///
+/// # Errors
+/// [`Kind::Unknown`] when the connection breaks.
+pub async fn forget(connection: &mut PgConnection, before: DateTime<Utc>) -> Result<()> {
+    sqlx::query!("DELETE FROM deletion WHERE deleted_at < $1", before).execute(connection).await.map_err(write_error)?;
     Ok(())
 }
 
@@ -92,7 +113,7 @@ pub async fn finish(connection: &mut PgConnection, ids: &[i64]) -> Result<()> {
 /// do so.
 ///
 /// # Errors
-/// [`Kind::Conflict`] when the worker has claimed the file.
+/// [`Kind::Conflict`] when the worker has claimed the file, or deleted it already.
 pub async fn take_back(connection: &mut PgConnection, uri: &str) -> Result<()> {
     sqlx::query!("DELETE FROM deletion WHERE uri = $1 AND claimed_at IS NULL", uri)
         .execute(&mut *connection)

@@ -22,6 +22,8 @@ use tokio::time::{Instant, sleep, timeout};
 const NAME: &str = "nunatak";
 const START_SECONDS_MAX: u64 = 60;
 const STOP_SECONDS_MAX: u64 = 30;
+/// How much longer it may take to start while its process lives: it may be recovering from a crash.
+const RECOVERY_TIME_MAX: Duration = Duration::from_mins(30);
 /// What a Unix socket's path may have in bytes, with the name of PostgreSQL's socket file.
 const SOCKET_DIRECTORY_BYTES_MAX: usize = 80;
 const SOCKET_FILE: &str = ".s.PGSQL.5432";
@@ -173,18 +175,19 @@ impl Setup {
         loop {
             let mut child = self.spawn()?;
             let pid = child.id().context("PostgreSQL ended at once")?;
+            // From now on it ends when this process, or only this start, does.
+            let mut guard = self.guard(pid)?;
             loop {
                 if child.try_wait()?.is_some() {
+                    let _ = guard.kill().await;
                     break;
                 }
                 // The file names the one that owns the directory: ours, and not one that is still there from before.
                 if self.owner() == Some(pid) && self.answers().await {
-                    let guard = self.guard(pid)?;
                     return Ok((child, guard));
                 }
-                if Instant::now() > deadline {
-                    let _ = child.kill().await;
-                    bail!("PostgreSQL did not start within {START_SECONDS_MAX} s; see {}", self.log().display());
+                if Instant::now() > deadline + RECOVERY_TIME_MAX {
+                    bail!("PostgreSQL does not answer; see {}", self.log().display());
                 }
                 sleep(Duration::from_millis(20)).await;
             }
@@ -219,6 +222,14 @@ impl Setup {
         let status = self.command("pg_ctl").args(["stop", "-m", "fast", "-W", "-s", "-D"]).arg(&self.data).status().await;
         if !status.as_ref().is_ok_and(std::process::ExitStatus::success) {
             tracing::warn!(?status, "pg_ctl stop failed");
+        }
+    }
+
+    /// Waits until nobody owns the directory.
+    async fn wait_stopped(&self) {
+        let deadline = Instant::now() + Duration::from_secs(STOP_SECONDS_MAX);
+        while self.owner().is_some() && Instant::now() < deadline {
+            sleep(Duration::from_millis(20)).await;
         }
     }
 
@@ -284,7 +295,12 @@ async fn watch(setup: Setup, mut child: Child, mut guard: Child, stopping: Arc<N
             }
         }
         loop {
-            match setup.launch().await {
+            let launched = tokio::select! {
+                launched = setup.launch() => launched,
+                // What was started ends with its guard, which is dropped here.
+                () = stopping.notified() => return setup.wait_stopped().await,
+            };
+            match launched {
                 Ok(started) => {
                     (child, guard) = started;
                     break;

@@ -1,5 +1,7 @@
 //! From what PostgreSQL says to what a caller can do about it.
 
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
+
 use crate::model::{Error, Kind, Result};
 
 /// An error of a statement that changes nothing.
@@ -34,22 +36,19 @@ fn refused(error: sqlx::Error) -> Error {
     Error::internal(error)
 }
 
-/// Whether PostgreSQL refused the statement. A server process that is told to end can do so between the end of a transaction and its
-/// answer, so what it says of itself then (classes 57P and 08) proves nothing.
+/// Whether PostgreSQL refused the statement and went on: an ERROR rolled it back. A server process that ends (FATAL, PANIC) can do so
+/// between the commit and the answer, also because it could not write the log on; what it says then proves nothing.
 fn is_refusal(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    code.is_some_and(|code| !code.starts_with("57P") && !code.starts_with("08"))
+    let refused = |error: &PgDatabaseError| error.severity() == PgSeverity::Error && !error.code().starts_with("08");
+    error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>()).is_some_and(refused)
 }
 
 /// Refused for now, and surely not done: deadlock, serialisation failure, lock timeout, out of something, no connection.
 fn is_transient(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
-        sqlx::Error::Database(error) => error
-            .code()
-            .is_some_and(|code| matches!(code.as_ref(), "40P01" | "40001" | "55P03" | "57014") || code.starts_with("53")),
-        _ => false,
-    }
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    let for_now = |code: &str| matches!(code, "40P01" | "40001" | "55P03" | "57014") || code.starts_with("53");
+    matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed)
+        || (is_refusal(error) && code.is_some_and(|code| for_now(&code)))
 }
 
 /// Names the errors that a constraint stands for.

@@ -30,6 +30,10 @@ pub type Connection = PoolConnection<Postgres>;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
 
+/// What every connection has, whatever the database's defaults are: the isolation that the statements are written for, and an end to
+/// waiting for a lock whose holder has vanished.
+const SESSION: &str = "SET default_transaction_isolation = 'read committed'; SET lock_timeout = '30s';
+     SET idle_in_transaction_session_timeout = '60s'; SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10";
 /// How long a request waits for a connection.
 const ACQUIRE_SECONDS_MAX: u64 = 10;
 /// A connection that was idle for longer is asked whether it still lives before it is used.
@@ -50,6 +54,7 @@ impl Store {
             .max_connections(connections_max)
             .acquire_timeout(Duration::from_secs(ACQUIRE_SECONDS_MAX))
             .test_before_acquire(false)
+            .after_connect(|connection, _| Box::pin(async move { sqlx::raw_sql(SESSION).execute(connection).await.map(drop) }))
             .before_acquire(|connection, meta| {
                 Box::pin(async move {
                     if meta.idle_for > IDLE_TRUSTED {

@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgConnection;
-use uuid::Uuid;
 
 use super::error::{OnConstraint, read_error, write_error};
 use crate::access::{ManagePrincipals, Permit};
@@ -23,8 +22,8 @@ pub struct Principal {
     pub administrator: bool,
     /// Since when it may not call any more.
     pub disabled_at: Option<DateTime<Utc>>,
-    /// Tokens from before are refused.
-    pub tokens_valid_from: DateTime<Utc>,
+    /// Tokens of another generation are refused.
+    pub generation: i64,
     /// When it was made.
     pub created_at: DateTime<Utc>,
 }
@@ -49,7 +48,7 @@ pub async fn find(connection: &mut PgConnection, by: By<'_>) -> Result<Option<Pr
     };
     sqlx::query_as!(
         Principal,
-        "SELECT id, name, client_id, secret_digest, administrator, disabled_at, tokens_valid_from, created_at
+        "SELECT id, name, client_id, secret_digest, administrator, disabled_at, generation, created_at
          FROM principal WHERE id = $1 OR client_id = $2",
         id,
         client_id
@@ -71,7 +70,7 @@ pub async fn list(
 ) -> Result<Vec<Principal>> {
     sqlx::query_as!(
         Principal,
-        "SELECT id, name, client_id, secret_digest, administrator, disabled_at, tokens_valid_from, created_at
+        "SELECT id, name, client_id, secret_digest, administrator, disabled_at, generation, created_at
          FROM principal WHERE $1::text IS NULL OR name > $1 ORDER BY name LIMIT $2",
         after,
         limit
@@ -95,7 +94,7 @@ pub async fn insert(connection: &mut PgConnection, _permit: &Permit<ManagePrinci
 /// [`Kind::AlreadyExists`] when its name or client id is taken.
 pub async fn insert_first(connection: &mut PgConnection, principal: &Principal) -> Result<()> {
     sqlx::query!(
-        "INSERT INTO principal (id, name, client_id, secret_digest, administrator, disabled_at, tokens_valid_from, created_at)
+        "INSERT INTO principal (id, name, client_id, secret_digest, administrator, disabled_at, generation, created_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         principal.id.0,
         principal.name,
@@ -103,7 +102,7 @@ pub async fn insert_first(connection: &mut PgConnection, principal: &Principal) 
         principal.secret_digest,
         principal.administrator,
         principal.disabled_at,
-        principal.tokens_valid_from,
+        principal.generation,
         principal.created_at
     )
     .execute(connection)
@@ -115,7 +114,7 @@ pub async fn insert_first(connection: &mut PgConnection, principal: &Principal) 
     Ok(())
 }
 
-/// Gives a principal a new secret; the old one and all tokens from before `now` are refused from now on.
+/// Gives a principal a new secret; the old one and all its tokens are refused from now on.
 ///
 /// # Errors
 /// [`Kind::NotFound`] when there is no such principal.
@@ -124,13 +123,18 @@ pub async fn set_secret(
     _permit: &Permit<ManagePrincipals>,
     id: PrincipalId,
     digest: &[u8],
-    now: DateTime<Utc>,
-) -> Result<()> {
-    let done = sqlx::query!("UPDATE principal SET secret_digest = $2, tokens_valid_from = $3 WHERE id = $1", id.0, digest, now)
-        .execute(connection)
-        .await
-        .map_err(write_error)?;
-    found(done.rows_affected(), id)
+) -> Result<Principal> {
+    sqlx::query_as!(
+        Principal,
+        "UPDATE principal SET secret_digest = $2, generation = generation + 1 WHERE id = $1
+         RETURNING id, name, client_id, secret_digest, administrator, disabled_at, generation, created_at",
+        id.0,
+        digest
+    )
+    .fetch_optional(connection)
+    .await
+    .map_err(write_error)?
+    .ok_or_else(|| Error::not_found(Object::Principal, id))
 }
 
 /// Disables a principal (its tokens are refused from its next request on), or enables it again. The last administrator that is not
@@ -148,7 +152,7 @@ pub async fn set_disabled(
         r#"WITH administrators AS (
                SELECT id FROM principal WHERE administrator AND disabled_at IS NULL ORDER BY id FOR UPDATE
            ), changed AS (
-               UPDATE principal SET disabled_at = $2
+               UPDATE principal SET disabled_at = $2, generation = generation + 1
                WHERE id = $1 AND ($2::timestamptz IS NULL OR EXISTS (SELECT FROM administrators WHERE id <> $1))
                RETURNING id
            )
@@ -159,21 +163,9 @@ pub async fn set_disabled(
     .fetch_one(connection)
     .await
     .map_err(write_error)?;
-    if row.exists && !row.changed {
-        return Err(Error::new(Kind::Conflict, "The last administrator cannot be disabled"));
-    }
-    found(u64::from(row.exists), id)
-}
-
-fn found(rows: u64, id: impl Into<Uuid>) -> Result<()> {
-    if rows == 0 {
-        return Err(Error::not_found(Object::Principal, id.into()));
-    }
-    Ok(())
-}
-
-impl From<PrincipalId> for Uuid {
-    fn from(id: PrincipalId) -> Self {
-        id.0
+    match (row.exists, row.changed) {
+        (true, true) => Ok(()),
+        (true, false) => Err(Error::new(Kind::Conflict, "The last administrator cannot be disabled")),
+        (false, _) => Err(Error::not_found(Object::Principal, id)),
     }
 }

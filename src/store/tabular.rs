@@ -189,8 +189,11 @@ pub struct Swap<'a> {
     pub expired_files: &'a [String],
 }
 
+/// A table that a commit does not change but requires something of, and the version at which that holds.
+pub type Held<'a> = (&'a Permit<CommitTable>, i64);
+
 /// Compares and swaps the pointers of all tables, or of none, in one statement: it locks the rows in the order of their ids (so that two
-/// commits never wait for each other in a circle), swaps if every one still has the version expected, and queues the expired files.
+/// commits never wait for each other in a circle), swaps if every one of them and of `held` still has the version expected, and queues the expired files.
 /// Whether it swapped.
 ///
 /// # Errors
@@ -198,6 +201,7 @@ pub struct Swap<'a> {
 pub async fn swap(
     connection: &mut PgConnection,
     swaps: &[Swap<'_>],
+    held: &[Held<'_>],
     now: DateTime<Utc>,
     delete_at: DateTime<Utc>,
 ) -> Result<bool> {
@@ -208,25 +212,30 @@ pub async fn swap(
     let locations: Vec<String> = swaps.iter().map(|swap| swap.location.to_owned()).collect();
     let expired = swaps.iter().flat_map(|swap| swap.expired_files.iter().map(|uri| (swap.permit.resource().0, uri.clone())));
     let (expired_ids, expired_uris): (Vec<Uuid>, Vec<String>) = expired.unzip();
-    let swapped = sqlx::query_scalar!(
+    let (held_ids, held_versions): (Vec<Uuid>, Vec<i64>) =
+        held.iter().map(|(permit, version)| (permit.resource().0, *version)).unzip();
+    let done = sqlx::query!(
         r#"WITH wanted AS (
                SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::bytea[], $5::text[])
                    AS w (id, expected, metadata_location, metadata, location)
            ), held AS (
-               SELECT t.id FROM tabular t JOIN wanted w ON w.id = t.id AND w.expected = t.version ORDER BY t.id FOR UPDATE OF t
+               SELECT t.id FROM tabular t
+               JOIN (SELECT id, expected FROM wanted UNION ALL SELECT * FROM unnest($10::uuid[], $11::bigint[])) AS w (id, expected)
+                   ON w.id = t.id AND w.expected = t.version
+               ORDER BY t.id FOR UPDATE OF t
            ), swapped AS (
                UPDATE tabular t
                SET version = t.version + 1, metadata_location = w.metadata_location, metadata = w.metadata, location = w.location,
                    updated_at = $6
                FROM wanted w
-               WHERE t.id = w.id AND t.version = w.expected AND (SELECT count(*) FROM held) = cardinality($1)
+               WHERE t.id = w.id AND t.version = w.expected AND (SELECT count(*) FROM held) = cardinality($1) + cardinality($10)
                RETURNING t.id, t.warehouse_id, t.table_uuid, t.location
            ), queued AS (
                INSERT INTO deletion (warehouse_id, kind, uri, table_uuid, location, queued_at, due_at)
                SELECT s.warehouse_id, 'metadata', e.uri, s.table_uuid, s.location, $6, $9
                FROM unnest($7::uuid[], $8::text[]) AS e (id, uri) JOIN swapped s ON s.id = e.id
            )
-           SELECT count(*) AS "swapped!" FROM swapped"#,
+           SELECT (SELECT count(*) FROM swapped) AS "swapped!", (SELECT count(*) FROM held) AS "held!""#,
         &ids,
         &expected,
         &metadata_locations,
@@ -235,15 +244,18 @@ pub async fn swap(
         now,
         &expired_ids,
         &expired_uris,
-        delete_at
+        delete_at,
+        &held_ids,
+        &held_versions
     )
     .fetch_one(connection)
     .await
     .on_constraint(&[("tabular_location_unique", &|| Error::invalid("Invalid location: another table has it"))])?;
-    match usize::try_from(swapped) {
-        Ok(0) => Ok(false),
-        Ok(swapped) if swapped == ids.len() => Ok(true),
-        _ => Err(Error::new(Kind::Unknown, format!("{swapped} of {} pointers were swapped", ids.len()))),
+    let is = |count: i64, expected: usize| usize::try_from(count).is_ok_and(|count| count == expected);
+    match (is(done.held, ids.len() + held.len()), done.swapped) {
+        (true, swapped) if is(swapped, ids.len()) => Ok(true),
+        (false, 0) => Ok(false),
+        (_, swapped) => Err(Error::new(Kind::Unknown, format!("{swapped} of {} pointers were swapped", ids.len()))),
     }
 }
 
@@ -333,6 +345,10 @@ pub async fn claim_location(
                SELECT FROM tabular
                WHERE warehouse_id = $1 AND id IS DISTINCT FROM $5
                    AND (location = ANY($2) OR location = $3 OR (location > $3 || '/' AND location < $4))
+               UNION ALL
+               SELECT FROM former_location
+               WHERE warehouse_id = $1 AND tabular_id IS DISTINCT FROM $5
+                   AND (location = ANY($2) OR location = $3 OR (location > $3 || '/' AND location < $4))
            ) AS "taken!""#,
         warehouse_id.0,
         &location.ancestors(),
@@ -347,6 +363,28 @@ pub async fn claim_location(
     if taken { Err(location_taken(location)) } else { Ok(()) }
 }
 
+/// Keeps the location that a table moves away from: files that it still reaches are there, for as long as it lives.
+///
+/// # Errors
+/// [`crate::model::Kind::Unknown`] when the connection breaks.
+pub async fn keep_location(
+    connection: &mut PgConnection,
+    permit: &Permit<CommitTable>,
+    warehouse_id: WarehouseId,
+    location: &str,
+) -> Result<()> {
+    sqlx::query!(
+        "INSERT INTO former_location (tabular_id, warehouse_id, location) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        permit.resource().0,
+        warehouse_id.0,
+        location
+    )
+    .execute(connection)
+    .await
+    .map_err(write_error)?;
+    Ok(())
+}
+
 fn location_taken(location: &Location) -> Error {
     Error::invalid(format!("Invalid location: it overlaps with another table's: {location}"))
 }
@@ -359,17 +397,20 @@ pub async fn rename(
     connection: &mut PgConnection,
     permit: &Permit<RenameTable>,
     target: &Permit<CreateTable>,
-    from: &TableIdent,
+    (namespace_id, from): (NamespaceId, &TableIdent),
     to: &TableIdent,
     now: DateTime<Utc>,
 ) -> Result<()> {
     let done = sqlx::query!(
         "UPDATE tabular t SET namespace_id = n.id, name = $3, updated_at = $4
-         FROM namespace n WHERE t.id = $1 AND n.id = $2 AND n.warehouse_id = t.warehouse_id",
+         FROM namespace n
+         WHERE t.id = $1 AND t.namespace_id = $5 AND t.name = $6 AND n.id = $2 AND n.warehouse_id = t.warehouse_id",
         permit.resource().0,
         target.resource().0,
         to.name,
-        now
+        now,
+        namespace_id.0,
+        from.name
     )
     .execute(connection)
     .await
@@ -383,33 +424,48 @@ pub async fn rename(
     Ok(())
 }
 
-/// Drops a table; its files stay. Whether it was still there.
+/// Drops a table; its files stay. Whether it was still there, under this name.
 ///
 /// # Errors
 /// [`crate::model::Kind::Unknown`] when the connection breaks.
-pub async fn delete(connection: &mut PgConnection, permit: &Permit<DropTable>) -> Result<bool> {
-    let done =
-        sqlx::query!("DELETE FROM tabular WHERE id = $1", permit.resource().0).execute(connection).await.map_err(write_error)?;
+pub async fn delete(
+    connection: &mut PgConnection,
+    permit: &Permit<DropTable>,
+    (namespace_id, name): (NamespaceId, &str),
+) -> Result<bool> {
+    let done = sqlx::query!(
+        "DELETE FROM tabular WHERE id = $1 AND namespace_id = $2 AND name = $3",
+        permit.resource().0,
+        namespace_id.0,
+        name
+    )
+    .execute(connection)
+    .await
+    .map_err(write_error)?;
     Ok(done.rows_affected() > 0)
 }
 
-/// Drops a table and queues its files for deletion. Whether it was still there.
+/// Drops a table and queues its files for deletion. Whether it was still there, under this name.
 ///
 /// # Errors
 /// [`crate::model::Kind::Unknown`] when the connection breaks.
 pub async fn purge(
     connection: &mut PgConnection,
     permit: &Permit<PurgeTable>,
+    (namespace_id, name): (NamespaceId, &str),
     now: DateTime<Utc>,
     delete_at: DateTime<Utc>,
 ) -> Result<bool> {
     let done = sqlx::query!(
-        "WITH gone AS (DELETE FROM tabular WHERE id = $1 RETURNING warehouse_id, table_uuid, location, metadata_location)
+        "WITH gone AS (DELETE FROM tabular WHERE id = $1 AND namespace_id = $4 AND name = $5
+                       RETURNING warehouse_id, table_uuid, location, metadata_location)
          INSERT INTO deletion (warehouse_id, kind, uri, table_uuid, location, queued_at, due_at)
          SELECT warehouse_id, 'purge', metadata_location, table_uuid, location, $2, $3 FROM gone",
         permit.resource().0,
         now,
-        delete_at
+        delete_at,
+        namespace_id.0,
+        name
     )
     .execute(connection)
     .await

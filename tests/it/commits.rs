@@ -295,6 +295,75 @@ async fn commits_whose_requirements_hold_all_succeed_however_many_race() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_transaction_requires_of_a_table_it_does_not_change_holds_when_it_takes_effect() {
+    let server = five_tables().await;
+    let held = server.client.get(&path("a")).await.expect(200);
+    // The swap of b waits for a commit to a that comes in between: then the version that was looked at is another.
+    on_update(&server, "", "IF NEW.name = 'a' THEN PERFORM pg_sleep(1); END IF;").await;
+    let mut body = five("x");
+    let changes = body["table-changes"].as_array_mut().unwrap();
+    changes.truncate(2);
+    changes[0]["updates"] = json!([]);
+    changes[0]["requirements"] = json!([{"type": "assert-current-schema-id", "current-schema-id": 0}]);
+    let slow = {
+        let client = server.client.clone();
+        let schema = json!({"type": "struct", "fields": [{"id": 9, "name": "other", "type": "int", "required": false}]});
+        let update = json!({"requirements": [], "updates": [
+            {"action": "add-schema", "schema": schema}, {"action": "set-current-schema", "schema-id": -1},
+        ]});
+        tokio::spawn(async move { client.post(&path("a"), &update).await.expect(200) })
+    };
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    let answer = server.client.post("/catalog/v1/default/transactions/commit", &body).await;
+    slow.await.unwrap();
+    let message = answer.expect_error(409, "CommitFailedException");
+    assert!(message.contains("current schema changed"), "{message}");
+    assert_eq!(held["metadata"]["current-schema-id"], 0);
+    assert_eq!(state(&server.client).await["b"].1, Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_location_that_a_table_moved_away_from_stays_its_own_for_as_long_as_it_lives() {
+    let server = Server::start().await;
+    let made = server.create_table("ns", "a").await;
+    let old = made["metadata"]["location"].as_str().unwrap();
+    let moved = json!({"requirements": [], "updates": [{"action": "set-location", "location": format!("{old}-moved")}]});
+    server.client.post(&path("a"), &moved).await.expect(200);
+    let tables = "/catalog/v1/default/namespaces/ns/tables";
+    let mut request = table_request("b");
+    request["location"] = json!(format!("{old}/inside"));
+    server.client.post(tables, &request).await.expect_error(400, "BadRequestException");
+    assert_eq!(server.client.delete(&path("a")).await.status, 204);
+    server.client.post(tables, &request).await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_with_one_connection_does_everything() {
+    let server = Server::start_with(nunatak::model::Clock::System, "database_connections_max = 1").await;
+    let client = &server.client;
+    let made = server.create_table("ns", "a").await;
+    server.create_table("ns", "b").await;
+    let location = json!(format!("{}-own", made["metadata"]["location"].as_str().unwrap()));
+    let mut request = table_request("c");
+    request["location"] = location;
+    client.post("/catalog/v1/default/namespaces/ns/tables", &request).await.expect(200);
+    let mut transaction = five("1");
+    transaction["table-changes"].as_array_mut().unwrap().truncate(3);
+    client.post("/catalog/v1/default/transactions/commit", &transaction).await.expect(204);
+    let moved = json!({"requirements": [], "updates": [
+        {"action": "set-location", "location": format!("{}-moved", made["metadata"]["location"].as_str().unwrap())},
+    ]});
+    let file = client.post(&path("a"), &moved).await.expect(200)["metadata-location"].clone();
+    let names = json!({"source": {"namespace": ["ns"], "name": "a"}, "destination": {"namespace": ["ns"], "name": "z"}});
+    assert_eq!(client.post("/catalog/v1/default/tables/rename", &names).await.status, 204);
+    assert_eq!(client.delete(&path("z")).await.status, 204);
+    let body = json!({"name": "a", "metadata-location": file});
+    client.post("/catalog/v1/default/namespaces/ns/register", &body).await.expect(200);
+    client.get("/catalog/v1/default/namespaces/ns/tables").await.expect(200);
+    server.app.delete_metadata().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn overlapping_locations_that_race_are_given_to_one() {
     let server = Server::start().await;
     server.create_table("ns", "first").await;
@@ -432,6 +501,60 @@ mod metadata_files {
             assert!(file_of(file.as_str().unwrap()).exists(), "{file} is reached");
         }
         server.client.post(&path("old"), &set("still", "alive")).await.expect(200);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn that_were_deleted_cannot_be_registered_by_whoever_read_them_before() {
+        let clock = clock();
+        let server = server(&clock).await;
+        let first = server.client.get(&path("a")).await.expect(200)["metadata-location"].clone();
+        let kept = std::fs::read(file_of(first.as_str().unwrap())).unwrap();
+        server.client.post(&path("a"), &limits(true)).await.expect(200);
+        for round in 0..4 {
+            server.client.post(&path("a"), &set("round", &round.to_string())).await.expect(200);
+        }
+        assert_eq!(server.client.delete(&path("a")).await.status, 204);
+        clock.advance(TimeDelta::hours(2));
+        server.app.delete_metadata().await.unwrap();
+        assert!(!file_of(first.as_str().unwrap()).exists());
+        // As for one that read the file just before it went.
+        std::fs::write(file_of(first.as_str().unwrap()), kept).unwrap();
+        let body = json!({"name": "old", "metadata-location": first});
+        let register = "/catalog/v1/default/namespaces/ns/register";
+        server.client.post(register, &body).await.expect_error(409, "ConflictException");
+        clock.advance(TimeDelta::hours(25));
+        let client = Client::login(&server.url, crate::support::CLIENT_ID, crate::support::CLIENT_SECRET).await;
+        server.app.delete_metadata().await.unwrap();
+        client.post(register, &body).await.expect(200);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn of_others_that_a_forged_log_names_are_never_deleted() {
+        let clock = clock();
+        let server = server(&clock).await;
+        let victim = server.create_table("ns", "victim").await;
+        let precious = victim["metadata-location"].as_str().unwrap().replace("/metadata/", "/data/");
+        std::fs::create_dir_all(file_of(&precious).parent().unwrap()).unwrap();
+        std::fs::write(file_of(&precious), "rows").unwrap();
+        // A table whose metadata says that the victim's file was one of its own, in two spellings.
+        let mut forged = victim["metadata"].clone();
+        let root = server.client.get("/api/v1/warehouses/default").await.expect(200)["root"].as_str().unwrap().to_owned();
+        forged["location"] = json!(format!("{root}/forged"));
+        forged["table-uuid"] = json!(uuid::Uuid::new_v4());
+        let spelled = precious.replace("file:///", "file:/");
+        forged["metadata-log"] = json!([precious.clone(), spelled].map(|file| json!({"metadata-file": file, "timestamp-ms": 1})));
+        let file = format!("{root}/forged/metadata/00000-x.metadata.json");
+        std::fs::create_dir_all(file_of(&file).parent().unwrap()).unwrap();
+        std::fs::write(file_of(&file), forged.to_string()).unwrap();
+        let body = json!({"name": "forged", "metadata-location": file});
+        server.client.post("/catalog/v1/default/namespaces/ns/register", &body).await.expect(200);
+        server.client.post(&path("forged"), &limits(true)).await.expect(200);
+        for round in 0..4 {
+            server.client.post(&path("forged"), &set("round", &round.to_string())).await.expect(200);
+        }
+        clock.advance(TimeDelta::hours(2));
+        server.app.delete_metadata().await.unwrap();
+        assert!(file_of(&precious).exists());
     }
 
     #[tokio::test(flavor = "multi_thread")]

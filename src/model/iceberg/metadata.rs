@@ -202,6 +202,7 @@ impl TableMetadata {
         if self.format_version == 0 || self.format_version > FORMAT_VERSION_MAX {
             return Err(Error::invalid(format!("Unsupported format version: v{}", self.format_version)));
         }
+        self.schemas.iter().try_for_each(Schema::check_size)?;
         self.current_schema()?;
         self.default_spec()?;
         if !self.sort_orders.iter().any(|order| order.order_id == self.default_sort_order_id) {

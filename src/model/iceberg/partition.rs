@@ -1,6 +1,6 @@
 //! Partition specs and transforms (the table specification, "Partitioning").
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -132,11 +132,31 @@ pub fn simplify_sources(one: &mut Option<i32>, several: &mut Option<Vec<i32>>) {
     }
 }
 
+/// The most fields that a partition spec or a sort order may have.
+const FIELDS_MAX: usize = 1_000;
+
+/// Refuses a spec or an order that nobody could mean.
+///
+/// # Errors
+/// [`crate::model::Kind::Invalid`] when it has too many fields.
+pub fn check_length(what: &str, fields: usize) -> Result<()> {
+    if fields > FIELDS_MAX {
+        return Err(Error::invalid(format!("Invalid {what}: {fields} fields, at most {FIELDS_MAX} are allowed")));
+    }
+    Ok(())
+}
+
 /// Checks the transform of a partition or sort field against the columns it is made from.
 ///
 /// # Errors
 /// [`crate::model::Kind::Invalid`] when a column is missing or the transform does not apply to it.
-pub fn check_transform(what: &str, transform: &str, sources: &[i32], schema: &Schema, format_version: u8) -> Result<Transform> {
+pub fn check_transform(
+    what: &str,
+    transform: &str,
+    sources: &[i32],
+    types: &BTreeMap<i32, &Type>,
+    format_version: u8,
+) -> Result<Transform> {
     let parsed: Transform = transform.parse()?;
     if sources.is_empty() {
         return Err(Error::invalid(format!("Invalid {what}: it names no source column")));
@@ -144,7 +164,6 @@ pub fn check_transform(what: &str, transform: &str, sources: &[i32], schema: &Sc
     if sources.len() > 1 && (format_version < 3 || !matches!(parsed, Transform::Bucket(_) | Transform::Void)) {
         return Err(Error::invalid(format!("Invalid {what}: {transform} takes one source column in v{format_version}")));
     }
-    let types = schema.types_by_id();
     for source in sources {
         match types.get(source) {
             None if parsed == Transform::Void => {}
@@ -192,7 +211,12 @@ impl PartitionSpec {
     /// # Errors
     /// [`crate::model::Kind::Invalid`] with the first thing that is wrong.
     pub fn check(&self, schema: &Schema, format_version: u8) -> Result<()> {
+        check_length("partition spec", self.fields.len())?;
         let columns = schema.visit();
+        let types: BTreeMap<i32, &Type> = columns.iter().map(|column| (column.id, column.r#type)).collect();
+        let repeated: HashMap<i32, &str> =
+            columns.iter().filter(|column| column.repeated).map(|column| (column.id, column.path.as_str())).collect();
+        let by_name: HashMap<&str, i32> = columns.iter().map(|column| (column.path.as_str(), column.id)).collect();
         let mut names = HashSet::new();
         let mut ids = HashSet::new();
         for (position, field) in self.fields.iter().enumerate() {
@@ -208,15 +232,15 @@ impl PartitionSpec {
                 return Err(Error::invalid(format!("Cannot use partition field id more than once: {id}")));
             }
             let sources = field.sources();
-            let transform = check_transform("partition field", &field.transform, &sources, schema, format_version)?;
+            let transform = check_transform("partition field", &field.transform, &sources, &types, format_version)?;
             if transform != Transform::Void
-                && let Some(inside) = columns.iter().find(|column| column.repeated && sources.contains(&column.id))
+                && let Some(inside) = sources.iter().find_map(|source| repeated.get(source))
             {
-                return Err(Error::invalid(format!("Invalid partition field parent: {} is inside a list or map", inside.path)));
+                return Err(Error::invalid(format!("Invalid partition field parent: {inside} is inside a list or map")));
             }
             // A column may be renamed to the name of a partition that is made from it, and from no other.
-            let namesake = columns.iter().find(|column| column.path == field.name);
-            if transform != Transform::Void && namesake.is_some_and(|column| !sources.contains(&column.id)) {
+            let namesake = by_name.get(field.name.as_str());
+            if transform != Transform::Void && namesake.is_some_and(|column| !sources.contains(column)) {
                 return Err(Error::invalid(format!("Cannot create partition from name that exists in schema: {}", field.name)));
             }
             let expected = PARTITION_FIELD_ID_FIRST.saturating_add(i32::try_from(position).unwrap_or(i32::MAX));

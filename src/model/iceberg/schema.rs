@@ -9,6 +9,8 @@ use super::types::Nested;
 use super::{Extra, Field, Primitive, Type};
 use crate::model::{Error, Result};
 
+/// What the full names of a schema's fields may have together.
+const PATHS_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// The first format whose readers know initial defaults.
 const DEFAULTS_FORMAT_VERSION_MIN: u8 = 3;
 
@@ -93,6 +95,7 @@ impl Schema {
     /// # Errors
     /// [`crate::model::Kind::Invalid`] with the first thing that is wrong.
     pub fn check(&self, format_version: u8) -> Result<()> {
+        self.check_size()?;
         let fields = self.visit();
         let mut ids = HashSet::new();
         let mut names = HashSet::new();
@@ -121,6 +124,19 @@ impl Schema {
             }
         }
         self.check_identifier(&fields)
+    }
+
+    /// Refuses a schema whose columns' full names, each with those of all around it, would take more memory than they are worth.
+    ///
+    /// # Errors
+    /// [`crate::model::Kind::Invalid`] when they do.
+    pub fn check_size(&self) -> Result<()> {
+        if path_bytes(&self.fields, 0) > PATHS_BYTES_MAX {
+            return Err(Error::invalid(format!(
+                "Invalid schema: the full names of its fields have more than {PATHS_BYTES_MAX} bytes"
+            )));
+        }
+        Ok(())
     }
 
     fn check_identifier(&self, fields: &[Visited<'_>]) -> Result<()> {
@@ -182,6 +198,27 @@ fn check_defaults(visited: &Visited<'_>, format_version: u8) -> Result<()> {
         return Err(Error::invalid(format!("Invalid schema: {} is of a type that must default to null", visited.path)));
     }
     Ok(())
+}
+
+/// The bytes of the full names of these fields and all inside them, where those around them have `before`.
+fn path_bytes(fields: &[Field], before: usize) -> usize {
+    fields.iter().fold(0, |sum, field| {
+        let path = before.saturating_add(field.name.len() + 1);
+        sum.saturating_add(path).saturating_add(path_bytes_inside(&field.r#type, path))
+    })
+}
+
+fn path_bytes_inside(r#type: &Type, path: usize) -> usize {
+    let Type::Nested(nested) = r#type else { return 0 };
+    let inside = path.saturating_add("element.".len());
+    match &**nested {
+        Nested::Struct { fields, .. } => path_bytes(fields, path),
+        Nested::List { element, .. } => inside.saturating_add(path_bytes_inside(element, inside)),
+        Nested::Map { key, value, .. } => {
+            let both = path_bytes_inside(key, inside).saturating_add(path_bytes_inside(value, inside));
+            both.saturating_add(2 * inside)
+        }
+    }
 }
 
 fn visit_struct<'a>(fields: &'a [Field], path: &str, required: bool, repeated: bool, found: &mut Vec<Visited<'a>>) {

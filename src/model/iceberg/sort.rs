@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::partition::{check_transform, sources};
+use super::partition::{check_length, check_transform, sources};
 use super::{Extra, Schema};
 use crate::model::Result;
 
@@ -82,8 +82,10 @@ impl SortOrder {
     /// # Errors
     /// [`crate::model::Kind::Invalid`] when a column is missing or a transform does not apply to it.
     pub fn check(&self, schema: &Schema, format_version: u8) -> Result<()> {
+        check_length("sort order", self.fields.len())?;
+        let types = schema.types_by_id();
         for field in &self.fields {
-            check_transform("sort field", &field.transform, &field.sources(), schema, format_version)?;
+            check_transform("sort field", &field.transform, &field.sources(), &types, format_version)?;
         }
         Ok(())
     }

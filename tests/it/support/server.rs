@@ -55,7 +55,8 @@ impl Server {
 
     async fn start_on(database: String, directory: TempDir, clock: Clock, settings: &str) -> Self {
         let config = config(&directory, settings);
-        let app = App::new(config, store(&database), clock).unwrap();
+        let store = Store::new(postgres::options().database(&database), config.database_connections_max);
+        let app = App::new(config, store, clock).unwrap();
         app.prepare().await.unwrap();
         let api = app.api(metrics());
         api.ready.store(true, Ordering::Release);
