@@ -137,7 +137,7 @@ pub async fn set_secret(
     .ok_or_else(|| Error::not_found(Object::Principal, id))
 }
 
-/// Disables a principal (its tokens are refused from its next request on), or enables it again. The last administrator that is not
+/// Disables a principal, which ends its tokens for good, or enables it again. The last administrator that is not
 /// disabled stays so.
 ///
 /// # Errors
@@ -152,7 +152,7 @@ pub async fn set_disabled(
         r#"WITH administrators AS (
                SELECT id FROM principal WHERE administrator AND disabled_at IS NULL ORDER BY id FOR UPDATE
            ), changed AS (
-               UPDATE principal SET disabled_at = $2, generation = generation + 1
+               UPDATE principal SET disabled_at = $2, generation = generation + CASE WHEN $2::timestamptz IS NULL THEN 0 ELSE 1 END
                WHERE id = $1 AND ($2::timestamptz IS NULL OR EXISTS (SELECT FROM administrators WHERE id <> $1))
                RETURNING id
            )

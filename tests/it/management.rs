@@ -346,6 +346,9 @@ async fn a_principal_is_made_rotated_disabled_and_enabled() {
     client.get("/catalog/v1/config").await.expect_error(401, "NotAuthorizedException");
     assert!(change(&server.client, &id, "enable").await.expect(200)["disabled-at"].is_null());
     change(&server.client, &id, "enable").await.expect(200);
+    // What was taken away stays so: a new token is needed.
+    client.get("/catalog/v1/config").await.expect_error(401, "NotAuthorizedException");
+    let client = Client::login(&client.url, "reader", rotated["client-secret"].as_str().unwrap()).await;
     client.get("/catalog/v1/config").await.expect(200);
 
     for body in [json!({"name": "reader"}), json!({"name": "other", "client-id": "reader"})] {
@@ -374,14 +377,15 @@ async fn the_last_administrator_stays() {
     assert!(message.contains("last administrator"), "{message}");
     // Somebody who administers nothing does not count, and one who is disabled neither.
     create_principal(&server, "reader", false).await;
-    let (second, client, _) = create_principal(&server, "second", true).await;
+    let (second, _, secret) = create_principal(&server, "second", true).await;
     change(&server.client, &second, "disable").await.expect(200);
     change(&server.client, &first, "disable").await.expect_error(409, "ConflictException");
     change(&server.client, &second, "enable").await.expect(200);
+    let client = Client::login(&server.url, "second", &secret).await;
     change(&server.client, &first, "disable").await.expect(200);
     change(&client, &second, "disable").await.expect_error(409, "ConflictException");
     change(&client, &first, "enable").await.expect(200);
-    server.client.get(PRINCIPALS).await.expect(200);
+    Client::login(&server.url, CLIENT_ID, CLIENT_SECRET).await.get(PRINCIPALS).await.expect(200);
 }
 
 #[tokio::test]

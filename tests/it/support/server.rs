@@ -104,15 +104,12 @@ pub fn config(directory: &TempDir, settings: &str) -> Config {
     let data_dir = directory.path().join("data");
     std::fs::create_dir_all(&data_dir).unwrap();
     let text = format!(
-        "data_dir = {data_dir:?}\nmaster_key = {MASTER_KEY:?}\nbootstrap_client_id = {CLIENT_ID:?}\n\
-         bootstrap_client_secret = {CLIENT_SECRET:?}\n{settings}\n"
+        "data_dir = '{}'\nmaster_key = {MASTER_KEY:?}\nbootstrap_client_id = {CLIENT_ID:?}\n\
+         bootstrap_client_secret = {CLIENT_SECRET:?}\n{settings}\n",
+        data_dir.display()
     );
     std::fs::write(&path, text).unwrap();
     Config::load(Settings::default(), Some(&path)).unwrap()
-}
-
-pub fn store(database: &str) -> Store {
-    Store::new(postgres::options().database(database), 8)
 }
 
 /// One recorder for the whole run.
