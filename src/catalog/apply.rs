@@ -1,6 +1,10 @@
 //! From the metadata of a table, the requirements and the updates of a commit to the metadata after it. Pure: no input, no output,
 //! no clock. What a commit does to a table is decided here and nowhere else.
 
+mod requirement;
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
@@ -63,7 +67,7 @@ pub fn apply(
     now: DateTime<Utc>,
 ) -> Result<Option<Applied>> {
     for requirement in requirements {
-        check(requirement, base.map(|base| base.metadata))?;
+        requirement::check(requirement, base.map(|base| base.metadata))?;
     }
     let mut builder = match base {
         Some(base) => Builder::new(base.metadata.clone(), false),
@@ -73,70 +77,6 @@ pub fn apply(
         builder.apply(update, now)?;
     }
     builder.finish(base, now)
-}
-
-/// Checks one requirement; the messages are those that Iceberg's clients know.
-fn check(requirement: &Requirement, base: Option<&TableMetadata>) -> Result<()> {
-    let Some(table) = base else {
-        return match requirement {
-            Requirement::AssertRefSnapshotId { r#ref, snapshot_id: Some(id) } => {
-                Err(Error::commit_failed(format!("Requirement failed: branch or tag {ref} is missing, expected {id}")))
-            }
-            _ => Ok(()),
-        };
-    };
-    let same = |what: &str, expected: i32, found: i32| {
-        if expected == found {
-            Ok(())
-        } else {
-            Err(Error::commit_failed(format!("Requirement failed: {what} changed: expected id {expected} != {found}")))
-        }
-    };
-    match requirement {
-        Requirement::AssertCreate => Err(Error::commit_failed("Requirement failed: table already exists")),
-        Requirement::AssertTableUuid { uuid } if *uuid != table.table_uuid => {
-            Err(Error::commit_failed(format!("Requirement failed: UUID does not match: expected {} != {uuid}", table.table_uuid)))
-        }
-        Requirement::AssertTableUuid { .. } => Ok(()),
-        Requirement::AssertRefSnapshotId { r#ref, snapshot_id } => check_reference(table, r#ref, *snapshot_id),
-        Requirement::AssertLastAssignedFieldId { last_assigned_field_id } => {
-            same("last assigned field id", *last_assigned_field_id, table.last_column_id)
-        }
-        Requirement::AssertCurrentSchemaId { current_schema_id } => {
-            same("current schema", *current_schema_id, table.current_schema_id)
-        }
-        Requirement::AssertLastAssignedPartitionId { last_assigned_partition_id } => {
-            same("last assigned partition id", *last_assigned_partition_id, table.last_partition_id)
-        }
-        Requirement::AssertDefaultSpecId { default_spec_id } => {
-            same("default partition spec", *default_spec_id, table.default_spec_id)
-        }
-        Requirement::AssertDefaultSortOrderId { default_sort_order_id } => {
-            same("default sort order", *default_sort_order_id, table.default_sort_order_id)
-        }
-    }
-}
-
-fn check_reference(table: &TableMetadata, name: &str, expected: Option<i64>) -> Result<()> {
-    let kind = |reference: &Reference| match reference.kind {
-        ReferenceKind::Branch => "branch",
-        ReferenceKind::Tag => "tag",
-    };
-    match (table.refs.get(name), expected) {
-        (None, None) => Ok(()),
-        (Some(found), Some(expected)) if found.snapshot_id == expected => Ok(()),
-        (Some(found), Some(expected)) => Err(Error::commit_failed(format!(
-            "Requirement failed: {} {name} has changed: expected id {expected} != {}",
-            kind(found),
-            found.snapshot_id
-        ))),
-        (Some(found), None) => {
-            Err(Error::commit_failed(format!("Requirement failed: {} {name} was created concurrently", kind(found))))
-        }
-        (None, Some(expected)) => {
-            Err(Error::commit_failed(format!("Requirement failed: branch or tag {name} is missing, expected {expected}")))
-        }
-    }
 }
 
 /// Metadata of a table with nothing in it yet, in the format that the updates ask for.
@@ -601,6 +541,3 @@ fn last_added(id: i32, added: Option<i32>, what: &str) -> Result<i32> {
 fn next_id(taken: impl Iterator<Item = i32>, first: i32) -> i32 {
     taken.max().map_or(first, |highest| highest.saturating_add(1)).max(first)
 }
-
-#[cfg(test)]
-mod tests;

@@ -103,7 +103,7 @@ fn written(table: &TableMetadata) -> Value {
 // Requirements
 
 fn requirement(base: Option<&TableMetadata>, requirement: Value) -> Result<()> {
-    check(&serde_json::from_value(requirement).unwrap(), base)
+    requirement::check(&serde_json::from_value(requirement).unwrap(), base)
 }
 
 #[test]
