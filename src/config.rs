@@ -75,7 +75,7 @@ pub struct Settings {
     /// How long files whose deletion was asked for stay [default: 86400]
     #[arg(long, env = "NUNATAK_DELETION_GRACE_SECONDS")]
     deletion_grace_seconds: Option<u32>,
-    /// What is logged, as a filter: info, debug, nunatak=debug,sqlx=warn, ... [default: info]
+    /// What is logged, as a filter: info, debug, nunatak=debug,sqlx=warn, ... [default: info,sqlx=warn]
     #[arg(long, env = "NUNATAK_LOG")]
     log: Option<String>,
     /// How it is logged [default: text]
@@ -165,7 +165,7 @@ impl Config {
             shutdown_seconds_max: given.shutdown_seconds_max.or(file.shutdown_seconds_max).unwrap_or(30),
             metrics_retention_days: given.metrics_retention_days.or(file.metrics_retention_days).unwrap_or(30),
             deletion_grace_seconds: given.deletion_grace_seconds.or(file.deletion_grace_seconds).unwrap_or(86_400),
-            log: given.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
+            log: given.log.or(file.log).unwrap_or_else(|| "info,sqlx=warn".to_owned()),
             log_format: given.log_format.or(file.log_format).unwrap_or_default(),
             otlp_endpoint: given.otlp_endpoint.or(file.otlp_endpoint),
         };

@@ -193,11 +193,12 @@ pub struct Swap<'a> {
 pub type Held<'a> = (&'a Permit<CommitTable>, i64);
 
 /// Compares and swaps the pointers of all tables, or of none, in one statement: it locks the rows in the order of their ids (so that two
-/// commits never wait for each other in a circle), swaps if every one of them and of `held` still has the version expected, and queues the expired files.
-/// Whether it swapped.
+/// commits never wait for each other in a circle), swaps if every one of them and of `held` still has the version expected, and queues
+/// the expired files. Whether it swapped.
 ///
 /// # Errors
-/// [`crate::model::Kind::Unknown`] when the connection breaks: the swap may have happened or still happen. All other errors say that it did not.
+/// [`crate::model::Kind::Unknown`] when the connection breaks: the swap may have happened or still happen. All other errors say that it
+/// did not.
 pub async fn swap(
     connection: &mut PgConnection,
     swaps: &[Swap<'_>],
