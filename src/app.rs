@@ -174,41 +174,32 @@ impl App {
     #[must_use]
     pub fn jobs(&self) -> Vec<Job> {
         let minute = Duration::from_mins(1);
-        let key_age_max = TimeDelta::days(i64::from(self.config.signing_key_days));
-        let retention = TimeDelta::days(i64::from(self.config.metrics_retention_days));
-        let job = |name, every, turn: fn(Self, TimeDelta) -> BoxFuture<'static, Result<bool>>, age| {
+        let job = |name, every, turn: fn(Self) -> BoxFuture<'static, Result<bool>>| {
             let app = self.clone();
-            Job::new(name, every, move || turn(app.clone(), age))
+            Job::new(name, every, move || turn(app.clone()))
         };
         vec![
-            job(
-                "rotate-signing-key",
-                minute,
-                |app, age| Box::pin(async move { app.identity.rotate_old_signing_key(age).await }),
-                key_age_max,
-            ),
-            job(
-                "expire-metrics-reports",
-                10 * minute,
-                |app, age| Box::pin(async move { app.expire_reports(age).await }),
-                retention,
-            ),
-            job(
-                "delete-metadata-files",
-                minute / 2,
-                |app, _| Box::pin(async move { app.delete_metadata().await }),
-                TimeDelta::zero(),
-            ),
+            job("rotate-signing-key", minute, |app| Box::pin(async move { app.rotate_signing_key().await })),
+            job("expire-metrics-reports", 10 * minute, |app| Box::pin(async move { app.expire_reports().await })),
+            job("delete-metadata-files", minute / 2, |app| Box::pin(async move { app.delete_metadata().await })),
         ]
     }
 
-    async fn expire_reports(&self, retention: TimeDelta) -> Result<bool> {
+    async fn rotate_signing_key(&self) -> Result<bool> {
+        self.identity.rotate_old_signing_key(TimeDelta::days(i64::from(self.config.signing_key_days))).await
+    }
+
+    /// One turn of the expiry of metrics reports. Whether there may be more.
+    ///
+    /// # Errors
+    /// [`crate::model::Kind::Unavailable`] when the database does not answer.
+    pub async fn expire_reports(&self) -> Result<bool> {
         let mut connection = self.catalog.store().connection().await?;
-        let before = self.clock.now() - retention;
+        let before = self.clock.now() - TimeDelta::days(i64::from(self.config.metrics_retention_days));
         Ok(store::metrics_report::delete_before(&mut connection, before, REPORTS_BATCH).await? > 0)
     }
 
-    /// One turn of the deletion of metadata files.
+    /// One turn of the deletion of metadata files. Whether there may be more.
     ///
     /// # Errors
     /// As [`delete_metadata::turn`].

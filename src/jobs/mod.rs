@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
@@ -44,9 +45,14 @@ impl Job {
 
     /// Whether there is more to do at once.
     async fn turn_once(&self) -> bool {
-        match tokio::time::timeout(TURN_TIME_MAX, (self.turn)()).await {
-            Ok(Ok(more)) => more,
-            Ok(Err(error)) => {
+        let turn = std::panic::AssertUnwindSafe((self.turn)()).catch_unwind();
+        match tokio::time::timeout(TURN_TIME_MAX, turn).await {
+            Ok(Ok(Ok(more))) => more,
+            Ok(Err(_)) => {
+                tracing::error!(job = self.name, "a job panicked; it will be tried again");
+                false
+            }
+            Ok(Ok(Err(error))) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
                 tracing::warn!(job = self.name, %error, cause, "a job failed; it will be tried again");
                 false

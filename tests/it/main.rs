@@ -7,6 +7,7 @@ mod chaos;
 mod commits;
 mod documents;
 mod identity;
+mod jobs;
 mod management;
 mod metadata_oracle;
 mod namespaces;
