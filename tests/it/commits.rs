@@ -313,7 +313,11 @@ async fn what_a_transaction_requires_of_a_table_it_does_not_change_holds_when_it
         ]});
         tokio::spawn(async move { client.post(&path("a"), &update).await.expect(200) })
     };
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    let mut sql = server.sql().await;
+    let sleeping = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
+    while sqlx::query(sleeping).fetch_one(&mut sql).await.unwrap().get::<i64, _>(0) == 0 && !slow.is_finished() {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
     let answer = server.client.post("/catalog/v1/default/transactions/commit", &body).await;
     slow.await.unwrap();
     let message = answer.expect_error(409, "CommitFailedException");

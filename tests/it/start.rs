@@ -340,7 +340,7 @@ async fn a_request_under_way_ends_before_the_server_does() {
     let mut connection = TcpStream::connect(&address).await.unwrap();
     connection.write_all(head.as_bytes()).await.unwrap();
     connection.write_all(&body.as_bytes()[..5]).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     let ended = tokio::task::spawn_blocking(move || process.terminate());
     let deadline = Instant::now() + START_TIME_MAX;
     while TcpStream::connect(&address).await.is_ok() {
