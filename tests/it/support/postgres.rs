@@ -7,9 +7,22 @@ use nunatak::store::embedded::Embedded;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor};
 
+const DIRECTORY_PREFIX: &str = "nunatak-tests-";
+
 fn directory() -> PathBuf {
     // Below the temporary directory: PostgreSQL's user must be able to enter it, which it may not do to a home directory.
-    std::env::temp_dir().join(format!("nunatak-tests-{}", std::process::id()))
+    std::env::temp_dir().join(format!("{DIRECTORY_PREFIX}{}", std::process::id()))
+}
+
+/// Removes what earlier runs left: directories that no running server owns.
+fn remove_leftovers() {
+    for entry in std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
+        let is_ours = entry.file_name().to_string_lossy().starts_with(DIRECTORY_PREFIX);
+        let lock = std::fs::File::open(entry.path().join("lock"));
+        if is_ours && lock.is_ok_and(|lock| lock.try_lock().is_ok()) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// How to connect as the owner of everything.
@@ -18,6 +31,7 @@ pub fn options() -> PgConnectOptions {
     OPTIONS
         .get_or_init(|| {
             let (send, receive) = std::sync::mpsc::channel();
+            remove_leftovers();
             std::thread::spawn(move || {
                 tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
                     let embedded = Embedded::start(&directory()).await.expect("PostgreSQL starts");
