@@ -85,8 +85,13 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonOf<T> {
 
     async fn from_request(request: Request, state: &S) -> ApiResult<Self> {
         let JsonBytes(bytes) = JsonBytes::from_request(request, state).await?;
-        serde_json::from_slice(&bytes).map(Self).map_err(|error| Error::invalid(format!("Malformed request: {error}")).into())
+        Ok(Self(parse_json(&bytes)?))
     }
+}
+
+/// Reads JSON; what is wrong is said with its line and column.
+pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    serde_json::from_slice(bytes).map_err(|error| Error::invalid(format!("Malformed request: {error}")))
 }
 
 /// The whole body, within the limit.

@@ -385,7 +385,8 @@ impl Builder {
     }
 
     fn remove_snapshots(&mut self, ids: &[i64]) {
-        let ids: HashSet<i64> = ids.iter().copied().filter(|id| self.table.snapshot(*id).is_some()).collect();
+        let known: HashSet<i64> = self.table.snapshots.iter().map(|snapshot| snapshot.snapshot_id).collect();
+        let ids: HashSet<i64> = ids.iter().copied().filter(|id| known.contains(id)).collect();
         self.table.snapshots.retain(|snapshot| !ids.contains(&snapshot.snapshot_id));
         self.table.statistics.retain(|file| !ids.contains(&file.snapshot_id));
         self.table.partition_statistics.retain(|file| !ids.contains(&file.snapshot_id));

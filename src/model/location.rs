@@ -63,12 +63,6 @@ impl Location {
         &self.0
     }
 
-    /// `file`, `s3` or `memory`.
-    #[must_use]
-    pub fn scheme(&self) -> &str {
-        self.0.split_once("://").map_or("", |(scheme, _)| scheme)
-    }
-
     /// The bucket of an S3 location; empty for others.
     #[must_use]
     pub fn authority(&self) -> &str {

@@ -77,7 +77,7 @@ fn only_the_store_speaks_sql_and_only_the_api_speaks_http() {
 }
 
 #[test]
-fn only_the_gate_makes_permits_and_only_the_vault_room_decides_on_secrets() {
+fn only_the_gate_makes_permits_and_raw_access() {
     for (_, path, text) in files() {
         if !path.ends_with("access/gate.rs") {
             assert!(!text.contains("Permit {"), "{} makes a permit", path.display());

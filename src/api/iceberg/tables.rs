@@ -13,7 +13,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::api::Api;
 use crate::api::error::{ApiResult, ErrorBody};
-use crate::api::extract::{Caller, JsonBytes, JsonOf, Paging, PathOf, QueryOf, namespace, page_token, table, warehouse};
+use crate::api::extract::{
+    Caller, JsonBytes, JsonOf, Paging, PathOf, QueryOf, namespace, page_token, parse_json, table, warehouse,
+};
 use crate::catalog::create::CreateTableRequest;
 use crate::catalog::{Loaded, Snapshots};
 use crate::model::iceberg::TableMetadata;
@@ -291,7 +293,7 @@ pub async fn report_metrics(
     if bytes.len() > REPORT_BYTES_MAX {
         return Err(Error::new(Kind::TooLarge, format!("A metrics report may have {REPORT_BYTES_MAX} bytes")).into());
     }
-    let report: Value = serde_json::from_slice(&bytes).map_err(|error| Error::invalid(format!("Malformed request: {error}")))?;
+    let report: Value = parse_json(&bytes)?;
     match report.get("report-type").and_then(Value::as_str) {
         Some("scan-report" | "commit-report") => {}
         // The list is open: what is not known is taken, and not kept.
