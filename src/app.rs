@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::Gate;
-use crate::api::{Api, Limits, router};
+use crate::api::{Api, Limits, Parts, RequestMetrics, router};
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::identity::Identity;
@@ -116,7 +116,8 @@ impl App {
             TimeDelta::seconds(i64::from(config.token_lifetime_seconds)),
         );
         let grace = TimeDelta::seconds(i64::from(config.deletion_grace_seconds));
-        let catalog = Catalog::new(store, Gate::default(), Files::new(Arc::clone(&vault)), clock.clone(), grace);
+        let files = Files::new(Arc::clone(&vault));
+        let catalog = Catalog::new(store, Gate::default(), files, clock.clone(), grace, config.cache_bytes_max);
         Ok(Self { config: Arc::new(config), catalog, identity, clock, vault })
     }
 
@@ -160,14 +161,15 @@ impl App {
             trusted_proxies: config.trusted_proxies.clone().into(),
             public_url: config.public_url.as_deref().map(Into::into),
         };
-        Api {
+        Api::from(Parts {
             catalog: self.catalog.clone(),
             identity: self.identity.clone(),
             limits,
-            ready: Arc::new(AtomicBool::new(false)),
+            ready: AtomicBool::new(false),
             metrics,
+            requests: RequestMetrics::default(),
             changes: TaskTracker::new(),
-        }
+        })
     }
 
     /// The jobs that every server offers to run.

@@ -10,7 +10,7 @@ use crate::access::{ManageWarehouses, Permit};
 use crate::model::{Error, Kind, Object, Result, WarehouseId};
 
 /// By what a warehouse is named: the prefix of the Iceberg API may be either.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum WarehouseRef {
     /// Its id.
     Id(WarehouseId),
