@@ -42,6 +42,8 @@ const MASTER_KEY_FILE: &str = "master.key";
 const HEADERS_TIME_MAX: Duration = Duration::from_mins(2);
 /// How long connections to the database may take to end once nothing needs them.
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(10);
+/// How often what was measured is added up. Until then every single measurement is kept.
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 /// How many old metrics reports go at a time.
 const REPORTS_BATCH: i64 = 1_000;
 
@@ -259,6 +261,7 @@ async fn serve_on(
     api.ready.store(true, Ordering::Release);
     started(&app.config, bootstrapped);
     let background = TaskTracker::new();
+    background.spawn(keep_metrics(api.clone(), stop.clone()));
     for job in app.jobs() {
         background.spawn(job.run(stop.clone()));
     }
@@ -281,6 +284,13 @@ async fn serve_on(
         tracing::warn!("some connections to the database did not end in time");
     }
     result.context("serving failed")
+}
+
+/// Adds up what was measured, also where nobody ever asks for it.
+async fn keep_metrics(api: Api, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(METRICS_UPKEEP)).await.is_some() {
+        api.metrics.run_upkeep();
+    }
 }
 
 async fn listen(listener: TcpListener, tls: Option<RustlsConfig>, api: Api, handle: Handle<SocketAddr>) -> std::io::Result<()> {

@@ -26,8 +26,10 @@ const REQUEST_ID_BYTES_MAX: usize = 128;
 /// What requests are counted with: looked up once for every kind of request, not once a request.
 #[derive(Default)]
 pub struct RequestMetrics {
-    by_kind: RwLock<HashMap<(&'static str, StatusCode), HashMap<String, Meters>>>,
+    by_kind: RwLock<HashMap<(&'static str, StatusCode), MetersByRoute>>,
 }
+
+type MetersByRoute = HashMap<String, Meters>;
 
 #[derive(Clone)]
 struct Meters {

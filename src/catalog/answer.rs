@@ -99,7 +99,7 @@ impl KnownWarehouse {
 /// Answers and warehouses in memory.
 #[derive(Clone)]
 pub struct Answers {
-    answers: Cache<Key, Answer>,
+    kept: Cache<Key, Answer>,
     warehouses: Cache<WarehouseId, Arc<KnownWarehouse>>,
     /// How many answers are made at a time, each of which takes several times its size.
     making: Arc<Semaphore>,
@@ -110,40 +110,40 @@ impl Answers {
     #[must_use]
     pub fn new(bytes_max: u64) -> Self {
         let weigh = |_: &Key, answer: &Answer| u32::try_from(answer.body.len() + ENTRY_BYTES).unwrap_or(u32::MAX);
-        let answers = Cache::builder().max_capacity(bytes_max).weigher(weigh).eviction_policy(EvictionPolicy::lru()).build();
+        let kept = Cache::builder().max_capacity(bytes_max).weigher(weigh).eviction_policy(EvictionPolicy::lru()).build();
         let threads = std::thread::available_parallelism().map_or(2, usize::from);
-        Self { answers, warehouses: Cache::new(10_000), making: Arc::new(Semaphore::new(threads.max(2))) }
+        Self { kept, warehouses: Cache::new(10_000), making: Arc::new(Semaphore::new(threads.max(2))) }
     }
 
     pub(super) async fn get(&self, key: &Key) -> Option<Answer> {
-        self.answers.get(key).await
+        self.kept.get(key).await
     }
 
     pub(super) async fn insert(&self, key: Key, answer: Answer) {
-        self.answers.insert(key, answer).await;
+        self.kept.insert(key, answer).await;
     }
 
     /// The answer, kept or made; requests for the same one wait for whoever makes it.
     pub(super) async fn get_or_make(&self, key: Key, make: impl Future<Output = Result<Answer, Miss>>) -> Result<Answer, Miss> {
-        self.answers.try_get_with(key, make).await.map_err(Arc::unwrap_or_clone)
+        self.kept.try_get_with(key, make).await.map_err(Arc::unwrap_or_clone)
     }
 
     /// Runs what makes an answer of about `size` bytes, in its turn.
     pub(super) async fn work<T: Send + 'static>(
         &self,
         size: usize,
-        make: impl FnOnce() -> Result<T> + Send + 'static,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T> {
         if size <= INLINE_BYTES_MAX {
-            return make();
+            return work();
         }
         let turn = Arc::clone(&self.making).acquire_owned().await.map_err(Error::internal)?;
-        let made = tokio::task::spawn_blocking(move || {
-            let made = make();
+        let done = tokio::task::spawn_blocking(move || {
+            let done = work();
             drop(turn);
-            made
+            done
         });
-        made.await.map_err(Error::internal)?
+        done.await.map_err(Error::internal)?
     }
 
     /// The warehouse in this state, if it is at hand.

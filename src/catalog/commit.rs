@@ -5,18 +5,16 @@
 //! is there now, until its own requirements fail. Where the outcome is unknown every file stays.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::answer::{self, Encoding, KnownWarehouse};
+use super::answer::{self, KnownWarehouse};
 use super::apply::{Base, apply};
-use super::load::{Snapshots, key};
+use super::current::{Current, CurrentTable};
 use super::metadata_file::MetadataFile;
 use super::{Catalog, Loaded, locations, metadata_file};
 use crate::access::{Caller, CommitTable, CreateTable, Permit};
@@ -47,19 +45,6 @@ pub struct TableChange {
     pub requirements: Vec<Requirement>,
     /// What changes.
     pub updates: Vec<Update>,
-}
-
-/// Where one table's name leads.
-struct Current {
-    namespace_id: Option<NamespaceId>,
-    table: Option<CurrentTable>,
-}
-
-/// A table as a commit finds it.
-struct CurrentTable {
-    position: Position,
-    /// The metadata's JSON.
-    metadata: Bytes,
 }
 
 /// One table's part of a commit, ready to be written.
@@ -175,56 +160,6 @@ impl Catalog {
             });
         }
         Ok(Some(tables))
-    }
-
-    /// Where the names lead. One name is looked up together with the caller, in the statement that concurrent requests share, and its
-    /// metadata is taken from memory where that is the current one; else all come in a statement of their own.
-    async fn current(
-        &self,
-        presented: &Presented,
-        warehouse: &WarehouseRef,
-        idents: &[&TableIdent],
-    ) -> Result<(Caller, Arc<KnownWarehouse>, Vec<Current>)> {
-        let caller = match idents {
-            [ident] => {
-                let seen = self.store.lookups().table(presented.principal(), warehouse, ident).await?;
-                let caller = presented.confirm(seen.principal.as_ref())?;
-                let place = seen.place.ok_or_else(|| warehouse.missing())?;
-                let known = self.answers.warehouse(place.warehouse_id, place.warehouse_stamp).await;
-                let kept = match (&known, &place.table) {
-                    (Some(known), Some(position)) => {
-                        let key = key(&place, position, Snapshots::All, Encoding::Identity);
-                        self.answers.get(&key).await.map(|kept| {
-                            let metadata = answer::metadata_of(&kept.body, &position.metadata_location, known);
-                            metadata.map(|metadata| CurrentTable { position: position.clone(), metadata })
-                        })
-                    }
-                    _ => None,
-                };
-                if let (Some(known), Some(table)) = (known, kept.transpose()?) {
-                    return Ok((caller, known, vec![Current { namespace_id: place.namespace_id, table: Some(table) }]));
-                }
-                caller
-            }
-            _ => presented.confirm(self.store.lookups().principal(presented.principal()).await?.as_ref())?,
-        };
-        let (warehouse, resolved) = store::tabular::resolve(&mut *self.store.connection().await?, warehouse, idents).await?;
-        let mut current = Vec::with_capacity(resolved.len());
-        for resolved in resolved {
-            let table = match resolved.pointer {
-                Some(pointer) => Some(CurrentTable {
-                    metadata: metadata_file::unpack(&pointer.metadata)?,
-                    position: Position {
-                        id: pointer.id,
-                        version: pointer.version,
-                        metadata_location: pointer.metadata_location.into(),
-                    },
-                }),
-                None => None,
-            };
-            current.push(Current { namespace_id: resolved.namespace_id, table });
-        }
-        Ok((caller, self.answers.know(warehouse).await?, current))
     }
 
     /// From the pointer to the metadata after the commit. Nothing is written.

@@ -5,6 +5,7 @@ pub mod answer;
 pub mod apply;
 pub mod commit;
 pub mod create;
+mod current;
 mod load;
 mod locations;
 mod metadata_file;
