@@ -106,6 +106,9 @@ impl Catalog {
         if resolved.pointer.is_some() {
             return Err(Error::already_exists(Object::Table, ident));
         }
+        if resolved.is_view {
+            return Err(Error::name_taken(Object::View, ident));
+        }
         Ok(Target { warehouse, permit })
     }
 

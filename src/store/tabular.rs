@@ -1,4 +1,5 @@
-//! Tables: names, and the pointer that a commit compares and swaps.
+//! Tables: names, and the pointer that a commit compares and swaps. Views are in the same rows, told apart by `kind`: what is the same
+//! statement for both is here, what is a view's own in `view`.
 
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgConnection;
@@ -33,6 +34,8 @@ pub struct Resolved {
     pub namespace_id: Option<NamespaceId>,
     /// The table, if it exists.
     pub pointer: Option<Pointer>,
+    /// Whether the name is a view's.
+    pub is_view: bool,
 }
 
 impl Resolved {
@@ -42,6 +45,34 @@ impl Resolved {
     /// [`crate::model::Kind::NotFound`] when there is none.
     pub fn found(self, ident: &TableIdent) -> Result<Pointer> {
         self.pointer.ok_or_else(|| Error::not_found(Object::Table, ident))
+    }
+}
+
+/// What a row is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TabularKind {
+    /// A table.
+    Table,
+    /// A view.
+    View,
+}
+
+impl TabularKind {
+    /// How the row says it.
+    fn text(self) -> &'static str {
+        match self {
+            Self::Table => "table",
+            Self::View => "view",
+        }
+    }
+
+    /// How errors call it.
+    #[must_use]
+    pub fn object(self) -> Object {
+        match self {
+            Self::Table => Object::Table,
+            Self::View => Object::View,
+        }
     }
 }
 
@@ -58,7 +89,8 @@ pub async fn resolve(
     let names: Vec<String> = idents.iter().map(|ident| ident.name.clone()).collect();
     let rows = sqlx::query!(
         r#"SELECT w.id, w.name, w.root, w.storage, w.storage_secret, w.config, w.version, w.created_at, w.updated_at,
-                  n.id AS "namespace_id?", t.id AS "table_id?", t.version AS "table_version?", t.location AS "location?",
+                  n.id AS "namespace_id?", t.id AS "table_id?", t.kind AS "kind?", t.version AS "table_version?",
+                  t.location AS "location?",
                   t.metadata_location AS "metadata_location?", t.metadata AS "metadata?"
            FROM warehouse w
            CROSS JOIN unnest($3::text[], $4::text[]) WITH ORDINALITY AS asked (path, name, ordinal)
@@ -78,13 +110,14 @@ pub async fn resolve(
     let mut found = None;
     let mut resolved = Vec::with_capacity(rows.len());
     for row in rows {
+        let is_view = row.kind.as_deref() == Some(TabularKind::View.text());
         let pointer = match (row.table_id, row.table_version, row.location, row.metadata_location, row.metadata) {
-            (Some(id), Some(version), Some(location), Some(metadata_location), Some(metadata)) => {
+            (Some(id), Some(version), Some(location), Some(metadata_location), Some(metadata)) if !is_view => {
                 Some(Pointer { id: TableId(id), version, location, metadata_location, metadata })
             }
             _ => None,
         };
-        resolved.push(Resolved { namespace_id: row.namespace_id.map(NamespaceId), pointer });
+        resolved.push(Resolved { namespace_id: row.namespace_id.map(NamespaceId), pointer, is_view });
         found = Some(Warehouse {
             id: WarehouseId(row.id),
             name: row.name,
@@ -120,7 +153,7 @@ pub async fn locate(connection: &mut PgConnection, warehouse: &WarehouseRef, ide
         r#"SELECT w.id, n.id AS "namespace_id?", t.id AS "table_id?"
            FROM warehouse w
            LEFT JOIN namespace n ON n.warehouse_id = w.id AND n.path = $3
-           LEFT JOIN tabular t ON t.namespace_id = n.id AND t.name = $4
+           LEFT JOIN tabular t ON t.namespace_id = n.id AND t.name = $4 AND t.kind = 'table'
            WHERE w.id = $1 OR w.name = $2"#,
         warehouse.id(),
         warehouse.name(),
@@ -144,28 +177,31 @@ pub async fn locate(connection: &mut PgConnection, warehouse: &WarehouseRef, ide
 /// [`crate::model::Kind::Unavailable`] when the database does not answer.
 pub async fn metadata_locations(connection: &mut PgConnection, ids: &[TableId]) -> Result<Vec<(TableId, String)>> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-    let rows = sqlx::query!("SELECT id, metadata_location FROM tabular WHERE id = ANY($1)", &ids)
+    let rows = sqlx::query!("SELECT id, metadata_location FROM tabular WHERE id = ANY($1) AND kind = 'table'", &ids)
         .fetch_all(connection)
         .await
         .map_err(read_error)?;
     Ok(rows.into_iter().map(|row| (TableId(row.id), row.metadata_location)).collect())
 }
 
-/// The names of a namespace's tables that follow `after`, at most `limit`.
+/// The names of a namespace's tables, or of its views, that follow `after`, at most `limit`.
 ///
 /// # Errors
 /// [`crate::model::Kind::Unavailable`] when the database does not answer.
 pub async fn list(
     connection: &mut PgConnection,
     permit: &Permit<ListNamespace>,
+    kind: TabularKind,
     after: Option<&str>,
     limit: i64,
 ) -> Result<Vec<String>> {
     sqlx::query_scalar!(
-        "SELECT name FROM tabular WHERE namespace_id = $1 AND ($2::text IS NULL OR name > $2) ORDER BY name LIMIT $3",
+        "SELECT name FROM tabular
+         WHERE namespace_id = $1 AND kind = $4 AND ($2::text IS NULL OR name > $2) ORDER BY name LIMIT $3",
         permit.resource().0,
         after,
-        limit
+        limit,
+        kind.text()
     )
     .fetch_all(connection)
     .await
@@ -222,7 +258,7 @@ pub async fn swap(
            ), held AS (
                SELECT t.id FROM tabular t
                JOIN (SELECT id, expected FROM wanted UNION ALL SELECT * FROM unnest($10::uuid[], $11::bigint[])) AS w (id, expected)
-                   ON w.id = t.id AND w.expected = t.version
+                   ON w.id = t.id AND w.expected = t.version AND t.kind = 'table'
                ORDER BY t.id FOR UPDATE OF t
            ), swapped AS (
                UPDATE tabular t
@@ -260,18 +296,18 @@ pub async fn swap(
     }
 }
 
-/// A table to be added.
+/// A table, or a view, to be added.
 #[derive(Debug)]
-pub struct NewTable<'a> {
+pub struct NewTable<'a, Id = TableId> {
     /// Its id.
-    pub id: TableId,
+    pub id: Id,
     /// Its warehouse.
     pub warehouse_id: WarehouseId,
     /// Its name.
     pub ident: &'a TableIdent,
     /// Its location.
     pub location: &'a Location,
-    /// The `table-uuid` of its metadata.
+    /// The `table-uuid`, or the `view-uuid`, of its metadata.
     pub table_uuid: Uuid,
     /// Its metadata file.
     pub metadata_location: &'a str,
@@ -289,29 +325,57 @@ pub async fn insert(
     table: &NewTable<'_>,
     now: DateTime<Utc>,
 ) -> Result<()> {
-    sqlx::query!(
+    insert_row(connection, TabularKind::Table, permit.resource(), table.id.0, table, now).await
+}
+
+/// Adds a row, for whoever holds the permit to.
+pub(super) async fn insert_row<Id>(
+    connection: &mut PgConnection,
+    kind: TabularKind,
+    namespace_id: NamespaceId,
+    id: Uuid,
+    new: &NewTable<'_, Id>,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    // A name that is taken is no error of the statement: the transaction can still be asked by what.
+    let done = sqlx::query!(
         "INSERT INTO tabular (id, warehouse_id, namespace_id, name, location, table_uuid, version, metadata_location, metadata,
-                              created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8, $9, $9)",
-        table.id.0,
-        table.warehouse_id.0,
-        permit.resource().0,
-        table.ident.name,
-        table.location.as_str(),
-        table.table_uuid,
-        table.metadata_location,
-        table.metadata,
-        now
+                              created_at, updated_at, kind)
+         VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8, $9, $9, $10)
+         ON CONFLICT ON CONSTRAINT tabular_name_unique DO NOTHING",
+        id,
+        new.warehouse_id.0,
+        namespace_id.0,
+        new.ident.name,
+        new.location.as_str(),
+        new.table_uuid,
+        new.metadata_location,
+        new.metadata,
+        now,
+        kind.text()
     )
-    .execute(connection)
+    .execute(&mut *connection)
     .await
     .on_constraint(&[
-        ("tabular_name_unique", &|| Error::already_exists(Object::Table, table.ident)),
-        ("tabular_location_unique", &|| location_taken(table.location)),
-        ("tabular_namespace_fk", &|| Error::not_found(Object::Namespace, &table.ident.namespace)),
-        ("tabular_warehouse_fk", &|| Error::not_found(Object::Warehouse, table.warehouse_id)),
+        ("tabular_location_unique", &|| location_taken(new.location)),
+        ("tabular_namespace_fk", &|| Error::not_found(Object::Namespace, &new.ident.namespace)),
+        ("tabular_warehouse_fk", &|| Error::not_found(Object::Warehouse, new.warehouse_id)),
     ])?;
-    Ok(())
+    if done.rows_affected() > 0 {
+        return Ok(());
+    }
+    let by = kind_at(connection, namespace_id, &new.ident.name).await?.unwrap_or(kind);
+    Err(if by == kind { Error::already_exists(by.object(), new.ident) } else { Error::name_taken(by.object(), new.ident) })
+}
+
+/// What has a name, if anything has.
+async fn kind_at(connection: &mut PgConnection, namespace_id: NamespaceId, name: &str) -> Result<Option<TabularKind>> {
+    let kind = sqlx::query_scalar!("SELECT kind FROM tabular WHERE namespace_id = $1 AND name = $2", namespace_id.0, name)
+        .fetch_optional(connection)
+        .await
+        .map_err(read_error)?;
+    let known = [TabularKind::Table, TabularKind::View];
+    Ok(kind.and_then(|kind| known.into_iter().find(|known| known.text() == kind)))
 }
 
 /// Who chose a location.
@@ -323,8 +387,8 @@ pub enum Choice {
     Client,
 }
 
-/// Makes sure that no table but `except` has a location that overlaps this one, until the transaction ends. Claims of clients in one
-/// warehouse take turns.
+/// Makes sure that no table or view but `except` has a location that overlaps this one, until the transaction ends. Claims of clients in
+/// one warehouse take turns.
 ///
 /// # Errors
 /// [`crate::model::Kind::Invalid`] when one has.
@@ -333,7 +397,7 @@ pub async fn claim_location(
     warehouse_id: WarehouseId,
     location: &Location,
     choice: Choice,
-    except: Option<TableId>,
+    except: Option<Uuid>,
 ) -> Result<()> {
     let name = format!("nunatak locations {warehouse_id}");
     match choice {
@@ -343,12 +407,12 @@ pub async fn claim_location(
     let text = location.as_str();
     let taken = sqlx::query_scalar!(
         r#"SELECT EXISTS (
-               SELECT FROM tabular
-               WHERE warehouse_id = $1 AND id IS DISTINCT FROM $5
-                   AND (location = ANY($2) OR location = $3 OR (location > $3 || '/' AND location < $4))
-               UNION ALL
-               SELECT FROM former_location
-               WHERE warehouse_id = $1 AND tabular_id IS DISTINCT FROM $5
+               SELECT FROM (
+                   SELECT id, location FROM tabular WHERE warehouse_id = $1
+                   UNION ALL
+                   SELECT tabular_id, location FROM former_location WHERE warehouse_id = $1
+               ) AS claimed
+               WHERE id IS DISTINCT FROM $5
                    AND (location = ANY($2) OR location = $3 OR (location > $3 || '/' AND location < $4))
            ) AS "taken!""#,
         warehouse_id.0,
@@ -356,7 +420,7 @@ pub async fn claim_location(
         text,
         // '0' follows '/' in the order of bytes.
         format!("{text}0"),
-        except.map(|id| id.0)
+        except
     )
     .fetch_one(connection)
     .await
@@ -374,9 +438,19 @@ pub async fn keep_location(
     warehouse_id: WarehouseId,
     location: &str,
 ) -> Result<()> {
+    keep_location_of(connection, permit.resource().0, warehouse_id, location).await
+}
+
+/// Keeps a location, for whoever holds the permit to.
+pub(super) async fn keep_location_of(
+    connection: &mut PgConnection,
+    id: Uuid,
+    warehouse_id: WarehouseId,
+    location: &str,
+) -> Result<()> {
     sqlx::query!(
         "INSERT INTO former_location (tabular_id, warehouse_id, location) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-        permit.resource().0,
+        id,
         warehouse_id.0,
         location
     )
@@ -387,7 +461,7 @@ pub async fn keep_location(
 }
 
 fn location_taken(location: &Location) -> Error {
-    Error::invalid(format!("Invalid location: it overlaps with another table's: {location}"))
+    Error::invalid(format!("Invalid location: it overlaps with another table's or view's: {location}"))
 }
 
 /// Gives a table another name, perhaps in another namespace of its warehouse.
@@ -398,47 +472,73 @@ pub async fn rename(
     connection: &mut PgConnection,
     permit: &Permit<RenameTable>,
     target: &Permit<CreateTable>,
-    (namespace_id, from): (NamespaceId, &TableIdent),
+    from: (NamespaceId, &TableIdent),
     to: &TableIdent,
     now: DateTime<Utc>,
 ) -> Result<()> {
-    let done = sqlx::query!(
+    rename_row(connection, TabularKind::Table, permit.resource().0, from, (target.resource(), to), now).await
+}
+
+/// Renames a row, for whoever holds the permits to. Not to be called in a transaction: where the name is taken it asks by what.
+pub(super) async fn rename_row(
+    connection: &mut PgConnection,
+    kind: TabularKind,
+    id: Uuid,
+    (from_id, from): (NamespaceId, &TableIdent),
+    (to_id, to): (NamespaceId, &TableIdent),
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let renamed = sqlx::query!(
         "UPDATE tabular t SET namespace_id = n.id, name = $3, updated_at = $4
          FROM namespace n
-         WHERE t.id = $1 AND t.namespace_id = $5 AND t.name = $6 AND n.id = $2 AND n.warehouse_id = t.warehouse_id",
-        permit.resource().0,
-        target.resource().0,
+         WHERE t.id = $1 AND t.kind = $7 AND t.namespace_id = $5 AND t.name = $6
+             AND n.id = $2 AND n.warehouse_id = t.warehouse_id",
+        id,
+        to_id.0,
         to.name,
         now,
-        namespace_id.0,
-        from.name
+        from_id.0,
+        from.name,
+        kind.text()
     )
-    .execute(connection)
+    .execute(&mut *connection)
     .await
     .on_constraint(&[
-        ("tabular_name_unique", &|| Error::already_exists(Object::Table, to)),
+        ("tabular_name_unique", &|| Error::already_exists(kind.object(), to)),
         ("tabular_namespace_fk", &|| Error::not_found(Object::Namespace, &to.namespace)),
-    ])?;
-    if done.rows_affected() == 0 {
-        return Err(Error::not_found(Object::Table, from));
+    ]);
+    match renamed {
+        Ok(done) if done.rows_affected() > 0 => Ok(()),
+        Ok(_) => Err(Error::not_found(kind.object(), from)),
+        Err(error) if matches!(error.kind(), Kind::AlreadyExists(_)) => {
+            let by = kind_at(connection, to_id, &to.name).await?.unwrap_or(kind).object();
+            Err(Error::new(Kind::AlreadyExists(by), format!("Cannot rename {from} to {to}. {by} already exists")))
+        }
+        Err(error) => Err(error),
     }
-    Ok(())
 }
 
 /// Drops a table; its files stay. Whether it was still there, under this name.
 ///
 /// # Errors
 /// [`crate::model::Kind::Unknown`] when the connection breaks.
-pub async fn delete(
+pub async fn delete(connection: &mut PgConnection, permit: &Permit<DropTable>, name: (NamespaceId, &str)) -> Result<bool> {
+    delete_row(connection, TabularKind::Table, permit.resource().0, name).await
+}
+
+/// Deletes a row, for whoever holds the permit to.
+pub(super) async fn delete_row(
     connection: &mut PgConnection,
-    permit: &Permit<DropTable>,
+    kind: TabularKind,
+    id: Uuid,
     (namespace_id, name): (NamespaceId, &str),
 ) -> Result<bool> {
     let done = sqlx::query!(
-        "DELETE FROM tabular WHERE id = $1 AND namespace_id = $2 AND name = $3",
-        permit.resource().0,
+        "DELETE FROM tabular WHERE id = $1 AND kind = $4 AND namespace_id = $2 AND name = $3",
+        id,
         namespace_id.0,
-        name
+        name,
+        kind.text()
     )
     .execute(connection)
     .await
@@ -458,7 +558,7 @@ pub async fn purge(
     delete_at: DateTime<Utc>,
 ) -> Result<bool> {
     let done = sqlx::query!(
-        "WITH gone AS (DELETE FROM tabular WHERE id = $1 AND namespace_id = $4 AND name = $5
+        "WITH gone AS (DELETE FROM tabular WHERE id = $1 AND kind = 'table' AND namespace_id = $4 AND name = $5
                        RETURNING warehouse_id, table_uuid, location, metadata_location)
          INSERT INTO deletion (warehouse_id, kind, uri, table_uuid, location, queued_at, due_at)
          SELECT warehouse_id, 'purge', metadata_location, table_uuid, location, $2, $3 FROM gone",
