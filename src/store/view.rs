@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::postgres::PgConnection;
 
 use super::error::{OnConstraint, read_error};
-use super::tabular::{NewTable, TabularKind, delete_row, insert_row, keep_location_of, rename_row};
+use super::tabular::row::{NewTable, TabularKind, delete_row, insert_row, keep_location_of, rename_row};
 use super::warehouse::{Warehouse, WarehouseRef};
 use crate::access::{CreateView, DropView, Permit, RenameView, ReplaceView};
 use crate::model::{Error, NamespaceId, Object, Result, TableIdent, ViewId, WarehouseId};

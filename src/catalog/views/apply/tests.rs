@@ -57,7 +57,7 @@ fn set(name: &str, value: &str) -> Value {
 }
 
 fn add_schema(column: &str) -> Value {
-    json!({"action": "add-schema", "schema": schema(column)})
+    json!({"action": "add-schema", "schema": schema(column), "last-column-id": 5})
 }
 
 /// What creates a view, but for its version.
