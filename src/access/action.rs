@@ -1,6 +1,6 @@
 //! What can be done, each with the kind of thing it is done to.
 
-use crate::model::{NamespaceId, TableId, WarehouseId};
+use crate::model::{NamespaceId, TableId, ViewId, WarehouseId};
 
 /// Something a caller may want to do.
 pub trait Action {
@@ -68,4 +68,14 @@ actions! {
     PurgeTable("purge-table") on TableId;
     /// Send a metrics report for a table.
     ReportMetrics("report-metrics") on TableId;
+    /// Create a view in a namespace, or move one into it.
+    CreateView("create-view") on NamespaceId;
+    /// Read a view: its definition, and that it exists.
+    ReadView("read-view") on ViewId;
+    /// Commit to a view.
+    ReplaceView("replace-view") on ViewId;
+    /// Rename a view, or move it out of its namespace.
+    RenameView("rename-view") on ViewId;
+    /// Drop a view.
+    DropView("drop-view") on ViewId;
 }

@@ -58,6 +58,14 @@ pub(super) fn catalog_parts() -> (Router<Api>, OpenApi) {
         .routes(routes!(iceberg::tables::rename_table))
         .routes(routes!(iceberg::tables::report_metrics))
         .routes(routes!(iceberg::commits::commit_transaction))
+        .routes(routes!(iceberg::views::list_views, iceberg::views::create_view))
+        .routes(routes!(
+            iceberg::views::load_view,
+            iceberg::views::view_exists,
+            iceberg::views::drop_view,
+            iceberg::views::replace_view
+        ))
+        .routes(routes!(iceberg::views::rename_view))
         .split_for_parts()
 }
 

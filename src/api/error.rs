@@ -96,6 +96,7 @@ fn status(kind: Kind) -> (StatusCode, &'static str) {
     match kind {
         Kind::NotFound(Object::Namespace) => (StatusCode::NOT_FOUND, "NoSuchNamespaceException"),
         Kind::NotFound(Object::Table) => (StatusCode::NOT_FOUND, "NoSuchTableException"),
+        Kind::NotFound(Object::View) => (StatusCode::NOT_FOUND, "NoSuchViewException"),
         Kind::NotFound(Object::Warehouse) => (StatusCode::NOT_FOUND, "NoSuchWarehouseException"),
         Kind::NotFound(Object::Principal | Object::Other) => (StatusCode::NOT_FOUND, "NotFoundException"),
         Kind::AlreadyExists(_) => (StatusCode::CONFLICT, "AlreadyExistsException"),

@@ -82,7 +82,7 @@ pub struct KnownWarehouse {
     /// The warehouse.
     pub(super) warehouse: Warehouse,
     /// What clients are told about the files of its tables, as JSON.
-    config: String,
+    pub(super) config: String,
 }
 
 impl KnownWarehouse {
@@ -176,14 +176,14 @@ pub(super) fn table_config(warehouse: &Warehouse) -> Result<BTreeMap<String, Str
 }
 
 /// The parts of the body around the metadata.
-fn frame(metadata_location: Option<&str>, known: &KnownWarehouse) -> Result<(String, String)> {
+fn frame(metadata_location: Option<&str>, config: &str) -> Result<(String, String)> {
     let location = serde_json::to_string(&metadata_location).map_err(Error::internal)?;
-    Ok((format!("{{\"metadata-location\":{location},\"metadata\":"), format!(",\"config\":{}}}", known.config)))
+    Ok((format!("{{\"metadata-location\":{location},\"metadata\":"), format!(",\"config\":{config}}}")))
 }
 
-/// The table, with its metadata byte for byte as the metadata file has it.
-pub(super) fn loaded(metadata_location: Option<&str>, json: &[u8], known: &KnownWarehouse) -> Result<Loaded> {
-    let (head, tail) = frame(metadata_location, known)?;
+/// The table or view, with its metadata byte for byte as the metadata file has it, and the JSON of its configuration.
+pub(super) fn loaded(metadata_location: Option<&str>, json: &[u8], config: &str) -> Result<Loaded> {
+    let (head, tail) = frame(metadata_location, config)?;
     let mut body = Vec::with_capacity(head.len() + json.len() + tail.len());
     body.extend_from_slice(head.as_bytes());
     body.extend_from_slice(json);
@@ -192,16 +192,16 @@ pub(super) fn loaded(metadata_location: Option<&str>, json: &[u8], known: &Known
 }
 
 /// The same from the metadata as the database keeps it, decompressed in place.
-pub(super) fn unpacked(metadata_location: &str, packed: &[u8], known: &KnownWarehouse) -> Result<Loaded> {
-    let (head, tail) = frame(Some(metadata_location), known)?;
+pub(super) fn unpacked(metadata_location: &str, packed: &[u8], config: &str) -> Result<Loaded> {
+    let (head, tail) = frame(Some(metadata_location), config)?;
     let mut body = Vec::new();
     let metadata = unpack_into(&mut body, &head, packed, &tail)?;
     Ok(Loaded { body: Bytes::from(body), metadata })
 }
 
 /// The metadata in a body that is kept.
-pub(super) fn metadata_of(body: &Bytes, metadata_location: &str, known: &KnownWarehouse) -> Result<Bytes> {
-    let (head, tail) = frame(Some(metadata_location), known)?;
+pub(super) fn metadata_of(body: &Bytes, metadata_location: &str, config: &str) -> Result<Bytes> {
+    let (head, tail) = frame(Some(metadata_location), config)?;
     let end = body.len().checked_sub(tail.len()).filter(|end| head.len() <= *end);
     let end = end.ok_or_else(|| Error::internal("an answer is shorter than what is around its metadata"))?;
     Ok(body.slice(head.len()..end))

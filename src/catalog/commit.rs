@@ -27,14 +27,14 @@ use crate::store::tabular::{Choice, Held, NewTable, Swap};
 use crate::store::warehouse::{Warehouse, WarehouseRef};
 
 /// How often a commit is tried when others are faster and its requirements still hold.
-const ATTEMPTS_MAX: u32 = 8;
+pub(super) const ATTEMPTS_MAX: u32 = 8;
 /// How many updates and requirements one commit may have, over all its tables.
 const UPDATES_MAX: usize = 10_000;
 /// How many metadata files of one transaction are written at a time.
 const WRITES_MAX: usize = 8;
 /// How often the pointers are looked at after an unknown outcome.
-const SETTLE_ATTEMPTS: u32 = 5;
-const SETTLE_PAUSE: Duration = Duration::from_millis(200);
+pub(super) const SETTLE_ATTEMPTS: u32 = 5;
+pub(super) const SETTLE_PAUSE: Duration = Duration::from_millis(200);
 
 /// One table's part of a commit (the REST specification, `CommitTableRequest`).
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -153,7 +153,7 @@ impl Catalog {
             tables.push(match outcome {
                 Outcome::Unchanged { loaded, .. } => loaded,
                 Outcome::Prepared(prepared) => {
-                    let loaded = answer::loaded(Some(prepared.file.location.as_str()), &prepared.file.json, &known)?;
+                    let loaded = answer::loaded(Some(prepared.file.location.as_str()), &prepared.file.json, &known.config)?;
                     self.keep(&known, prepared.position(), &loaded).await;
                     loaded
                 }
@@ -178,6 +178,9 @@ impl Catalog {
             if !change.requirements.contains(&Requirement::AssertCreate) {
                 return Err(Error::not_found(Object::Table, ident));
             }
+            if current.is_view {
+                return Err(Error::name_taken(Object::View, ident));
+            }
             let permit = self.gate.permit::<CreateTable>(caller, namespace)?;
             let applied = apply(None, &change.requirements, &change.updates, now)?;
             let metadata = applied.ok_or_else(|| Error::internal("a new table is no change"))?.metadata;
@@ -189,7 +192,7 @@ impl Catalog {
         let before = TableMetadata::parse(&json).map_err(Error::internal)?;
         let base = Base { metadata: &before, file: &position.metadata_location };
         let Some(applied) = apply(Some(base), &change.requirements, &change.updates, now)? else {
-            let loaded = answer::loaded(Some(&position.metadata_location), &json, known)?;
+            let loaded = answer::loaded(Some(&position.metadata_location), &json, &known.config)?;
             return Ok(Outcome::Unchanged { change, loaded, permit, namespace_id: namespace, version: position.version });
         };
         let metadata = applied.metadata;
@@ -253,7 +256,7 @@ impl Catalog {
                 Step::Create { id, .. } => *id,
             };
             let location = &prepared.location;
-            store::tabular::claim_location(&mut tx, warehouse.id, location, Choice::Client, Some(except)).await?;
+            store::tabular::claim_location(&mut tx, warehouse.id, location, Choice::Client, Some(except.0)).await?;
             let (permit, id, table_uuid) = match &prepared.step {
                 Step::Create { permit, id, table_uuid } => (permit, id, table_uuid),
                 Step::Swap { permit, moved_from, .. } => {
@@ -273,7 +276,9 @@ impl Catalog {
                 metadata: &prepared.file.packed,
             };
             store::tabular::insert(&mut tx, permit, &table, now).await.map_err(|error| match error.kind() {
-                Kind::AlreadyExists(_) => Error::commit_failed("Requirement failed: table already exists").because(error),
+                Kind::AlreadyExists(Object::Table) => {
+                    Error::commit_failed("Requirement failed: table already exists").because(error)
+                }
                 _ => error,
             })?;
         }
@@ -351,7 +356,7 @@ fn own_files(location: &Location, files: &[String]) -> Vec<String> {
     own.map(|file| file.to_string()).collect()
 }
 
-fn count<T>(result: &Result<T>) {
+pub(super) fn count<T>(result: &Result<T>) {
     let outcome = match result.as_ref().map_err(Error::kind) {
         Ok(_) => "committed",
         Err(Kind::CommitFailed) => "conflict",

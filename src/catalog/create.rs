@@ -78,7 +78,7 @@ impl Catalog {
         let metadata = new_metadata(request, &location, self.clock.now())?;
         locations::check_paths(&metadata)?;
         if stage {
-            return loaded(None, metadata.to_json()?.as_ref(), &target.known);
+            return loaded(None, metadata.to_json()?.as_ref(), &target.known.config);
         }
         let file = metadata_file::render(&metadata, 0)?;
         self.files.of(warehouse)?.write(&file.location, file.bytes.clone()).await?;
@@ -97,7 +97,7 @@ impl Catalog {
             return Err(error);
         }
         let position = Position { id, version: 0, metadata_location: file.location.as_str().into() };
-        let loaded = loaded(Some(&position.metadata_location), &file.json, &target.known)?;
+        let loaded = loaded(Some(&position.metadata_location), &file.json, &target.known.config)?;
         self.keep(&target.known, position, &loaded).await;
         Ok(loaded)
     }
@@ -110,6 +110,9 @@ impl Catalog {
         let permit = self.gate.permit::<CreateTable>(caller, namespace_of(&resolved, ident)?)?;
         if resolved.pointer.is_some() {
             return Err(Error::already_exists(Object::Table, ident));
+        }
+        if resolved.is_view {
+            return Err(Error::name_taken(Object::View, ident));
         }
         Ok(Target { known: self.answers.know(warehouse).await?, permit })
     }

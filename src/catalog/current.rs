@@ -20,6 +20,8 @@ pub(super) struct Current {
     pub(super) namespace_id: Option<NamespaceId>,
     /// The table, if it exists.
     pub(super) table: Option<CurrentTable>,
+    /// Whether the name is a view's.
+    pub(super) is_view: bool,
 }
 
 /// A table as a commit finds it.
@@ -64,7 +66,7 @@ impl Catalog {
                 }),
                 None => None,
             };
-            current.push(Current { namespace_id: resolved.namespace_id, table });
+            current.push(Current { namespace_id: resolved.namespace_id, table, is_view: resolved.is_view });
         }
         Ok((caller, self.answers.know(warehouse).await?, current))
     }
@@ -75,8 +77,8 @@ impl Catalog {
         let Some(known) = self.answers.warehouse(place.warehouse_id, place.warehouse_stamp).await else { return Ok(None) };
         let key = key(place, position, Snapshots::All, Encoding::Identity);
         let Some(kept) = self.answers.get(&key).await else { return Ok(None) };
-        let metadata = answer::metadata_of(&kept.body, &position.metadata_location, &known)?;
+        let metadata = answer::metadata_of(&kept.body, &position.metadata_location, &known.config)?;
         let table = CurrentTable { position: position.clone(), metadata };
-        Ok(Some((known, Current { namespace_id: place.namespace_id, table: Some(table) })))
+        Ok(Some((known, Current { namespace_id: place.namespace_id, table: Some(table), is_view: false })))
     }
 }

@@ -1,5 +1,6 @@
 //! Metadata files: their names, and their bytes in the two forms that are kept (the file, and the compressed copy in the database).
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::ops::Range;
 
@@ -9,7 +10,7 @@ use flate2::read::{GzDecoder, GzEncoder};
 use uuid::Uuid;
 
 use super::locations;
-use crate::model::iceberg::TableMetadata;
+use crate::model::iceberg::{TableMetadata, ViewMetadata};
 use crate::model::{Error, Location, Result};
 
 /// The longest metadata that is read.
@@ -35,18 +36,29 @@ pub struct MetadataFile {
 /// # Errors
 /// [`crate::model::Kind::Invalid`] when the table names a directory or codec for it that cannot be used.
 pub fn render(metadata: &TableMetadata, version: i64) -> Result<MetadataFile> {
-    let json = Bytes::from(metadata.to_json()?);
+    make("table", metadata.to_json()?, &metadata.location, &metadata.properties, version)
+}
+
+/// Makes the metadata file of a view's `version` (its place in the order of commits).
+///
+/// # Errors
+/// [`crate::model::Kind::Invalid`] when the view names a directory or codec for it that cannot be used.
+pub fn render_view(metadata: &ViewMetadata, version: i64) -> Result<MetadataFile> {
+    make("view", metadata.to_json()?, &metadata.location, &metadata.properties, version)
+}
+
+fn make(what: &str, json: Vec<u8>, location: &str, properties: &BTreeMap<String, String>, version: i64) -> Result<MetadataFile> {
+    let json = Bytes::from(json);
     if json.len() as u64 > METADATA_BYTES_MAX {
-        return Err(Error::invalid(format!("Invalid table: its metadata would have more than {METADATA_BYTES_MAX} bytes")));
+        return Err(Error::invalid(format!("Invalid {what}: its metadata would have more than {METADATA_BYTES_MAX} bytes")));
     }
-    let (suffix, bytes) =
-        match metadata.properties.get("write.metadata.compression-codec").map(|codec| codec.to_ascii_lowercase()) {
-            Some(codec) if codec == "gzip" => (".gz.metadata.json", gzip(&json)?),
-            Some(codec) if codec != "none" => return Err(Error::invalid(format!("Unknown metadata compression codec: {codec}"))),
-            _ => (".metadata.json", json.clone()),
-        };
+    let (suffix, bytes) = match properties.get("write.metadata.compression-codec").map(|codec| codec.to_ascii_lowercase()) {
+        Some(codec) if codec == "gzip" => (".gz.metadata.json", gzip(&json)?),
+        Some(codec) if codec != "none" => return Err(Error::invalid(format!("Unknown metadata compression codec: {codec}"))),
+        _ => (".metadata.json", json.clone()),
+    };
     let name = format!("{version:05}-{}{suffix}", Uuid::new_v4());
-    let location = locations::metadata_directory(metadata)?.join(&name)?;
+    let location = locations::metadata_directory(location, properties)?.join(&name)?;
     let packed = zstd::bulk::compress(&json, ZSTD_LEVEL).map_err(Error::internal)?;
     Ok(MetadataFile { location, bytes, json, packed })
 }

@@ -1,4 +1,4 @@
-//! The catalog: warehouses, namespaces, tables. Each operation asks the gate first, then the store. What a commit does to a table's
+//! The catalog: warehouses, namespaces, tables, views. Each operation asks the gate first, then the store. What a commit does to a table's
 //! metadata is in [`apply`]; how it comes about is in [`commit`].
 
 pub mod answer;
@@ -12,6 +12,7 @@ mod metadata_file;
 pub mod namespaces;
 mod register;
 mod tables;
+pub mod views;
 pub mod warehouses;
 
 pub use load::Snapshots;

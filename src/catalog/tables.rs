@@ -6,7 +6,7 @@ use super::{Catalog, Page, PageRequest};
 use crate::access::{Caller, CreateTable, DropTable, ListNamespace, PurgeTable, ReadTable, RenameTable, ReportMetrics};
 use crate::model::{Error, NamespaceId, NamespaceIdent, Object, Result, TableId, TableIdent};
 use crate::store;
-use crate::store::tabular::Located;
+use crate::store::tabular::{Located, TabularKind};
 use crate::store::warehouse::WarehouseRef;
 
 impl Catalog {
@@ -24,7 +24,8 @@ impl Catalog {
         let mut connection = self.store.connection().await?;
         let id = self.namespace(&mut connection, warehouse, namespace).await?.id;
         let permit = self.gate.permit::<ListNamespace>(caller, id)?;
-        let names = store::tabular::list(&mut connection, &permit, page.after.as_deref(), page.limit_sql()).await?;
+        let names =
+            store::tabular::list(&mut connection, &permit, TabularKind::Table, page.after.as_deref(), page.limit_sql()).await?;
         Ok(page.cut(names, Clone::clone))
     }
 

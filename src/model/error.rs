@@ -18,6 +18,8 @@ pub enum Object {
     Namespace,
     /// A table.
     Table,
+    /// A view.
+    View,
     /// A principal.
     Principal,
     /// A route of the API, or anything else.
@@ -30,6 +32,7 @@ impl fmt::Display for Object {
             Self::Warehouse => "Warehouse",
             Self::Namespace => "Namespace",
             Self::Table => "Table",
+            Self::View => "View",
             Self::Principal => "Principal",
             Self::Other => "Resource",
         })
@@ -94,6 +97,11 @@ impl Error {
     /// `<Object> already exists: <name>`.
     pub fn already_exists(object: Object, name: impl fmt::Display) -> Self {
         Self::new(Kind::AlreadyExists(object), format!("{object} already exists: {name}"))
+    }
+
+    /// `<Object> with same name already exists: <name>`: tables and views share their names.
+    pub fn name_taken(by: Object, name: impl fmt::Display) -> Self {
+        Self::new(Kind::AlreadyExists(by), format!("{by} with same name already exists: {name}"))
     }
 
     /// The request is wrong; `message` says what and where.

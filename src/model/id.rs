@@ -42,6 +42,8 @@ id! {
     NamespaceId,
     /// A table: the catalog's own id, which no client chooses (unlike the `table-uuid` in its metadata).
     TableId,
+    /// A view: the catalog's own id, as a table's.
+    ViewId,
     /// A principal.
     PrincipalId,
 }

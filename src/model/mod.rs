@@ -12,7 +12,7 @@ pub mod vault;
 
 pub use clock::Clock;
 pub use error::{Error, Kind, Object, Result};
-pub use id::{NamespaceId, PrincipalId, TableId, WarehouseId};
+pub use id::{NamespaceId, PrincipalId, TableId, ViewId, WarehouseId};
 pub use location::Location;
 pub use name::{NamespaceIdent, TableIdent};
 pub use secret::Secret;

@@ -100,7 +100,7 @@ impl<'de> Deserialize<'de> for NamespaceIdent {
     }
 }
 
-/// A table's namespace and name.
+/// A table's, or a view's, namespace and name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, ToSchema)]
 pub struct TableIdent {
     /// The namespace.
@@ -116,6 +116,15 @@ impl TableIdent {
     /// [`super::Kind::Invalid`] when it is no name.
     pub fn new(namespace: NamespaceIdent, name: String) -> Result<Self> {
         check_name("table", &name)?;
+        Ok(Self { namespace, name })
+    }
+
+    /// The namespace and name of a view, which have the same form. Checks the name.
+    ///
+    /// # Errors
+    /// [`super::Kind::Invalid`] when it is no name.
+    pub fn of_view(namespace: NamespaceIdent, name: String) -> Result<Self> {
+        check_name("view", &name)?;
         Ok(Self { namespace, name })
     }
 }

@@ -50,7 +50,7 @@ pub async fn claim_metadata(
     .map_err(write_error)
 }
 
-/// Which of the files are some table's current metadata file.
+/// Which of the files are some table's, or view's, current metadata file.
 ///
 /// # Errors
 /// [`Kind::Unavailable`] when the database does not answer.
@@ -67,10 +67,11 @@ pub async fn current_among(connection: &mut PgConnection, uris: &[String]) -> Re
 /// # Errors
 /// [`Kind::Unavailable`] when the database does not answer.
 pub async fn metadata_of(connection: &mut PgConnection, table_uuids: &[Uuid]) -> Result<Vec<(Uuid, Vec<u8>)>> {
-    let rows = sqlx::query!("SELECT table_uuid, metadata FROM tabular WHERE table_uuid = ANY($1)", table_uuids)
-        .fetch_all(connection)
-        .await
-        .map_err(read_error)?;
+    let rows =
+        sqlx::query!("SELECT table_uuid, metadata FROM tabular WHERE table_uuid = ANY($1) AND kind = 'table'", table_uuids)
+            .fetch_all(connection)
+            .await
+            .map_err(read_error)?;
     Ok(rows.into_iter().map(|row| (row.table_uuid, row.metadata)).collect())
 }
 

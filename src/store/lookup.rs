@@ -256,7 +256,7 @@ impl<'a> Batch<'a> {
                JOIN place ON place.ordinal = asked.place
                CROSS JOIN LATERAL (
                    SELECT id, version, metadata_location FROM tabular
-                   WHERE namespace_id = place.namespace_id AND name = asked.name LIMIT 1
+                   WHERE namespace_id = place.namespace_id AND name = asked.name AND kind = 'table' LIMIT 1
                ) AS t"#,
             &self.principals,
             &self.warehouse_ids as _,

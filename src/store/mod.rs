@@ -11,6 +11,7 @@ pub mod namespace;
 pub mod principal;
 pub mod signing_key;
 pub mod tabular;
+pub mod view;
 pub mod warehouse;
 
 use std::time::Duration;

@@ -170,7 +170,7 @@ pub async fn update_properties(
 /// Drops a namespace.
 ///
 /// # Errors
-/// [`Kind::NotEmpty`] when a table or a namespace is in it; [`Kind::NotFound`] when it went meanwhile.
+/// [`Kind::NotEmpty`] when a table, a view or a namespace is in it; [`Kind::NotFound`] when it went meanwhile.
 pub async fn delete(connection: &mut PgConnection, permit: &Permit<DropNamespace>, ident: &NamespaceIdent) -> Result<()> {
     let not_empty = || Error::new(Kind::NotEmpty(Object::Namespace), format!("Namespace {ident} is not empty"));
     let done = sqlx::query!("DELETE FROM namespace WHERE id = $1", permit.resource().0)

@@ -1,9 +1,14 @@
-//! Tables: names, and the pointer that a commit compares and swaps.
+//! Tables: names, and the pointer that a commit compares and swaps. Views are in the same rows, told apart by `kind`: what is one
+//! statement for both is in `row`, what is a view's own in `view`.
+
+pub(super) mod row;
 
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
+pub use self::row::{NewTable, TabularKind};
+use self::row::{delete_row, insert_row, keep_location_of, rename_row};
 use super::error::{OnConstraint, read_error, write_error};
 use super::warehouse::{Warehouse, WarehouseRef};
 use super::{lock, lock_shared};
@@ -31,6 +36,8 @@ pub struct Resolved {
     pub namespace_id: Option<NamespaceId>,
     /// The table, if it exists.
     pub pointer: Option<Pointer>,
+    /// Whether the name is a view's.
+    pub is_view: bool,
 }
 
 impl Resolved {
@@ -56,7 +63,7 @@ pub async fn resolve(
     let names: Vec<String> = idents.iter().map(|ident| ident.name.clone()).collect();
     let rows = sqlx::query!(
         r#"SELECT w.id, w.name, w.root, w.storage, w.storage_secret, w.config, w.version, w.created_at, w.updated_at,
-                  n.id AS "namespace_id?", t.id AS "table_id?", t.version AS "table_version?",
+                  n.id AS "namespace_id?", t.id AS "table_id?", t.kind AS "kind?", t.version AS "table_version?",
                   t.metadata_location AS "metadata_location?", t.metadata AS "metadata?"
            FROM warehouse w
            CROSS JOIN unnest($3::text[], $4::text[]) WITH ORDINALITY AS asked (path, name, ordinal)
@@ -76,13 +83,14 @@ pub async fn resolve(
     let mut found = None;
     let mut resolved = Vec::with_capacity(rows.len());
     for row in rows {
+        let is_view = row.kind.as_deref() == Some(TabularKind::View.text());
         let pointer = match (row.table_id, row.table_version, row.metadata_location, row.metadata) {
-            (Some(id), Some(version), Some(metadata_location), Some(metadata)) => {
+            (Some(id), Some(version), Some(metadata_location), Some(metadata)) if !is_view => {
                 Some(Pointer { id: TableId(id), version, metadata_location, metadata })
             }
             _ => None,
         };
-        resolved.push(Resolved { namespace_id: row.namespace_id.map(NamespaceId), pointer });
+        resolved.push(Resolved { namespace_id: row.namespace_id.map(NamespaceId), pointer, is_view });
         found = Some(Warehouse {
             id: WarehouseId(row.id),
             name: row.name,
@@ -138,7 +146,7 @@ pub async fn locate(connection: &mut PgConnection, warehouse: &WarehouseRef, ide
         r#"SELECT w.id, n.id AS "namespace_id?", t.id AS "table_id?"
            FROM warehouse w
            LEFT JOIN namespace n ON n.warehouse_id = w.id AND n.path = $3
-           LEFT JOIN tabular t ON t.namespace_id = n.id AND t.name = $4
+           LEFT JOIN tabular t ON t.namespace_id = n.id AND t.name = $4 AND t.kind = 'table'
            WHERE w.id = $1 OR w.name = $2"#,
         warehouse.id(),
         warehouse.name(),
@@ -162,28 +170,31 @@ pub async fn locate(connection: &mut PgConnection, warehouse: &WarehouseRef, ide
 /// [`crate::model::Kind::Unavailable`] when the database does not answer.
 pub async fn metadata_locations(connection: &mut PgConnection, ids: &[TableId]) -> Result<Vec<(TableId, String)>> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-    let rows = sqlx::query!("SELECT id, metadata_location FROM tabular WHERE id = ANY($1)", &ids)
+    let rows = sqlx::query!("SELECT id, metadata_location FROM tabular WHERE id = ANY($1) AND kind = 'table'", &ids)
         .fetch_all(connection)
         .await
         .map_err(read_error)?;
     Ok(rows.into_iter().map(|row| (TableId(row.id), row.metadata_location)).collect())
 }
 
-/// The names of a namespace's tables that follow `after`, at most `limit`.
+/// The names of a namespace's tables, or of its views, that follow `after`, at most `limit`.
 ///
 /// # Errors
 /// [`crate::model::Kind::Unavailable`] when the database does not answer.
 pub async fn list(
     connection: &mut PgConnection,
     permit: &Permit<ListNamespace>,
+    kind: TabularKind,
     after: Option<&str>,
     limit: i64,
 ) -> Result<Vec<String>> {
     sqlx::query_scalar!(
-        "SELECT name FROM tabular WHERE namespace_id = $1 AND name > coalesce($2, '') ORDER BY name LIMIT $3",
+        "SELECT name FROM tabular
+         WHERE namespace_id = $1 AND kind = $4 AND name > coalesce($2, '') ORDER BY name LIMIT $3",
         permit.resource().0,
         after,
-        limit
+        limit,
+        kind.text()
     )
     .fetch_all(connection)
     .await
@@ -291,25 +302,6 @@ pub async fn swap(
     }
 }
 
-/// A table to be added.
-#[derive(Debug)]
-pub struct NewTable<'a> {
-    /// Its id.
-    pub id: TableId,
-    /// Its warehouse.
-    pub warehouse_id: WarehouseId,
-    /// Its name.
-    pub ident: &'a TableIdent,
-    /// Its location.
-    pub location: &'a Location,
-    /// The `table-uuid` of its metadata.
-    pub table_uuid: Uuid,
-    /// Its metadata file.
-    pub metadata_location: &'a str,
-    /// The file's bytes, compressed.
-    pub metadata: &'a [u8],
-}
-
 /// Adds a table. Its location must have been claimed in the same transaction.
 ///
 /// # Errors
@@ -320,29 +312,7 @@ pub async fn insert(
     table: &NewTable<'_>,
     now: DateTime<Utc>,
 ) -> Result<()> {
-    sqlx::query!(
-        "INSERT INTO tabular (id, warehouse_id, namespace_id, name, location, table_uuid, version, metadata_location, metadata,
-                              created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8, $9, $9)",
-        table.id.0,
-        table.warehouse_id.0,
-        permit.resource().0,
-        table.ident.name,
-        table.location.as_str(),
-        table.table_uuid,
-        table.metadata_location,
-        table.metadata,
-        now
-    )
-    .execute(connection)
-    .await
-    .on_constraint(&[
-        ("tabular_name_unique", &|| Error::already_exists(Object::Table, table.ident)),
-        ("tabular_location_unique", &|| location_taken(table.location)),
-        ("tabular_namespace_fk", &|| Error::not_found(Object::Namespace, &table.ident.namespace)),
-        ("tabular_warehouse_fk", &|| Error::not_found(Object::Warehouse, table.warehouse_id)),
-    ])?;
-    Ok(())
+    insert_row(connection, TabularKind::Table, permit.resource(), table.id.0, table, now).await
 }
 
 /// Who chose a location.
@@ -354,8 +324,8 @@ pub enum Choice {
     Client,
 }
 
-/// Makes sure that no table but `except` has a location that overlaps this one, until the transaction ends. Claims of clients in one
-/// warehouse take turns.
+/// Makes sure that no table or view but `except` has a location that overlaps this one, until the transaction ends. Claims of clients in
+/// one warehouse take turns.
 ///
 /// # Errors
 /// [`crate::model::Kind::Invalid`] when one has.
@@ -364,7 +334,7 @@ pub async fn claim_location(
     warehouse_id: WarehouseId,
     location: &Location,
     choice: Choice,
-    except: Option<TableId>,
+    except: Option<Uuid>,
 ) -> Result<()> {
     let name = format!("nunatak locations {warehouse_id}");
     match choice {
@@ -374,12 +344,12 @@ pub async fn claim_location(
     let text = location.as_str();
     let taken = sqlx::query_scalar!(
         r#"SELECT EXISTS (
-               SELECT FROM tabular
-               WHERE warehouse_id = $1 AND id IS DISTINCT FROM $5
-                   AND (location = ANY($2) OR location = $3 OR (location > $3 || '/' AND location < $4))
-               UNION ALL
-               SELECT FROM former_location
-               WHERE warehouse_id = $1 AND tabular_id IS DISTINCT FROM $5
+               SELECT FROM (
+                   SELECT id, location FROM tabular WHERE warehouse_id = $1
+                   UNION ALL
+                   SELECT tabular_id, location FROM former_location WHERE warehouse_id = $1
+               ) AS claimed
+               WHERE id IS DISTINCT FROM $5
                    AND (location = ANY($2) OR location = $3 OR (location > $3 || '/' AND location < $4))
            ) AS "taken!""#,
         warehouse_id.0,
@@ -387,7 +357,7 @@ pub async fn claim_location(
         text,
         // '0' follows '/' in the order of bytes.
         format!("{text}0"),
-        except.map(|id| id.0)
+        except
     )
     .fetch_one(connection)
     .await
@@ -405,20 +375,11 @@ pub async fn keep_location(
     warehouse_id: WarehouseId,
     location: &str,
 ) -> Result<()> {
-    sqlx::query!(
-        "INSERT INTO former_location (tabular_id, warehouse_id, location) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-        permit.resource().0,
-        warehouse_id.0,
-        location
-    )
-    .execute(connection)
-    .await
-    .map_err(write_error)?;
-    Ok(())
+    keep_location_of(connection, permit.resource().0, warehouse_id, location).await
 }
 
 fn location_taken(location: &Location) -> Error {
-    Error::invalid(format!("Invalid location: it overlaps with another table's: {location}"))
+    Error::invalid(format!("Invalid location: it overlaps with another table's or view's: {location}"))
 }
 
 /// Gives a table another name, perhaps in another namespace of its warehouse.
@@ -429,52 +390,19 @@ pub async fn rename(
     connection: &mut PgConnection,
     permit: &Permit<RenameTable>,
     target: &Permit<CreateTable>,
-    (namespace_id, from): (NamespaceId, &TableIdent),
+    from: (NamespaceId, &TableIdent),
     to: &TableIdent,
     now: DateTime<Utc>,
 ) -> Result<()> {
-    let done = sqlx::query!(
-        "UPDATE tabular t SET namespace_id = n.id, name = $3, updated_at = $4
-         FROM namespace n
-         WHERE t.id = $1 AND t.namespace_id = $5 AND t.name = $6 AND n.id = $2 AND n.warehouse_id = t.warehouse_id",
-        permit.resource().0,
-        target.resource().0,
-        to.name,
-        now,
-        namespace_id.0,
-        from.name
-    )
-    .execute(connection)
-    .await
-    .on_constraint(&[
-        ("tabular_name_unique", &|| Error::already_exists(Object::Table, to)),
-        ("tabular_namespace_fk", &|| Error::not_found(Object::Namespace, &to.namespace)),
-    ])?;
-    if done.rows_affected() == 0 {
-        return Err(Error::not_found(Object::Table, from));
-    }
-    Ok(())
+    rename_row(connection, TabularKind::Table, permit.resource().0, from, (target.resource(), to), now).await
 }
 
 /// Drops a table; its files stay. Whether it was still there, under this name.
 ///
 /// # Errors
 /// [`crate::model::Kind::Unknown`] when the connection breaks.
-pub async fn delete(
-    connection: &mut PgConnection,
-    permit: &Permit<DropTable>,
-    (namespace_id, name): (NamespaceId, &str),
-) -> Result<bool> {
-    let done = sqlx::query!(
-        "DELETE FROM tabular WHERE id = $1 AND namespace_id = $2 AND name = $3",
-        permit.resource().0,
-        namespace_id.0,
-        name
-    )
-    .execute(connection)
-    .await
-    .map_err(write_error)?;
-    Ok(done.rows_affected() > 0)
+pub async fn delete(connection: &mut PgConnection, permit: &Permit<DropTable>, name: (NamespaceId, &str)) -> Result<bool> {
+    delete_row(connection, TabularKind::Table, permit.resource().0, name).await
 }
 
 /// Drops a table and queues its files for deletion. Whether it was still there, under this name.
@@ -489,7 +417,7 @@ pub async fn purge(
     delete_at: DateTime<Utc>,
 ) -> Result<bool> {
     let done = sqlx::query!(
-        "WITH gone AS (DELETE FROM tabular WHERE id = $1 AND namespace_id = $4 AND name = $5
+        "WITH gone AS (DELETE FROM tabular WHERE id = $1 AND kind = 'table' AND namespace_id = $4 AND name = $5
                        RETURNING warehouse_id, table_uuid, location, metadata_location)
          INSERT INTO deletion (warehouse_id, kind, uri, table_uuid, location, queued_at, due_at)
          SELECT warehouse_id, 'purge', metadata_location, table_uuid, location, $2, $3 FROM gone",

@@ -15,6 +15,9 @@ const TABLE: &str = "/catalog/v1/default/namespaces/ns/tables/t";
 const REGISTER: &str = "/catalog/v1/default/namespaces/ns/register";
 const METRICS: &str = "/catalog/v1/default/namespaces/ns/tables/t/metrics";
 const RENAME: &str = "/catalog/v1/default/tables/rename";
+const VIEWS: &str = "/catalog/v1/default/namespaces/ns/views";
+const VIEW: &str = "/catalog/v1/default/namespaces/ns/views/v";
+const RENAME_VIEW: &str = "/catalog/v1/default/views/rename";
 const TRANSACTION: &str = "/catalog/v1/default/transactions/commit";
 const BAD: (u16, &str) = (400, "BadRequestException");
 
@@ -197,8 +200,8 @@ fn bad_locations(fixture: &Fixture) -> Vec<(Value, &'static str)> {
         (json!(root), "does not lie inside the warehouse"),
         (json!(format!("{root}/")), "does not lie inside the warehouse"),
         (json!(other), "another table"),
-        (json!(format!("{other}/data")), "overlaps with another table's"),
-        (json!(parent), "overlaps with another table's"),
+        (json!(format!("{other}/data")), "overlaps with another table's or view's"),
+        (json!(parent), "overlaps with another table's or view's"),
         (json!(format!("{root}/{}", "x".repeat(2_000))), "more than 1024 bytes"),
     ]
 }
@@ -454,7 +457,7 @@ async fn renames_to_where_nothing_can_go_are_refused() {
         json!({"source": source, "destination": destination})
     };
     let refused = [
-        (rename("t", "ns", "other"), (409, "AlreadyExistsException"), "already exists: ns.other"),
+        (rename("t", "ns", "other"), (409, "AlreadyExistsException"), "rename ns.t to ns.other. Table already exists"),
         (rename("t", "missing", "t"), (404, "NoSuchNamespaceException"), "does not exist: missing"),
         (rename("missing", "ns", "x"), (404, "NoSuchTableException"), "does not exist: ns.missing"),
         (rename("t", "ns", ".."), BAD, "is not a name"),
@@ -499,7 +502,7 @@ async fn only_metadata_inside_the_warehouse_is_registered() {
         )
         .await;
     let pointer = fixture.client().get(TABLE).await.expect(200)["metadata-location"].as_str().unwrap().to_owned();
-    fixture.refuses(REGISTER, BAD, vec![(register(pointer), "overlaps with another table's")]).await;
+    fixture.refuses(REGISTER, BAD, vec![(register(pointer), "overlaps with another table's or view's")]).await;
 }
 
 #[tokio::test]
@@ -661,6 +664,8 @@ async fn unknown_routes_are_404_and_wrong_methods_405() {
         (Method::PATCH, TABLE),
         (Method::GET, REGISTER),
         (Method::GET, RENAME),
+        (Method::GET, RENAME_VIEW),
+        (Method::PUT, VIEW),
         (Method::GET, "/catalog/v1/oauth/tokens"),
         (Method::POST, "/catalog/v1/config"),
         (Method::PUT, "/api/v1/warehouses/default"),
@@ -747,6 +752,13 @@ impl Random {
     }
 }
 
+fn view_version(dialect: &str, sql: &str) -> Value {
+    json!({
+        "version-id": 1, "timestamp-ms": 1_700_000_000_000_i64, "schema-id": -1, "summary": {"engine-name": "test"},
+        "default-catalog": "c", "default-namespace": ["ns"], "representations": [{"type": "sql", "dialect": dialect, "sql": sql}],
+    })
+}
+
 /// Requests that are right, for the mutations to start from.
 fn valid_requests(fixture: &Fixture) -> Vec<(&'static str, Value)> {
     let update = |update: Value| {
@@ -769,7 +781,28 @@ fn valid_requests(fixture: &Fixture) -> Vec<(&'static str, Value)> {
         "requirements": [{"type": "assert-ref-snapshot-id", "ref": "main", "snapshot-id": null}],
         "updates": [{"action": "set-properties", "updates": {"a": "b"}}]});
     let file = json!({"snapshot-id": 1, "statistics-path": "file:///x.puffin", "file-size-in-bytes": 1, "file-footer-size-in-bytes": 1, "blob-metadata": []});
+    let view = json!({"name": "w", "location": format!("{}/w", fixture.root()), "properties": {"version.history.num-entries": "3"},
+        "schema": schema(&[field(1, "id", &json!("long"))]), "view-version": view_version("spark", "select 1")});
     vec![
+        (VIEWS, view),
+        (
+            VIEW,
+            json!({"requirements": [], "updates": [
+            {"action": "add-schema", "schema": schema(&[field(1, "other", &json!("string"))])},
+            {"action": "add-view-version", "view-version": view_version("spark", "select 2")},
+            {"action": "set-current-view-version", "view-version-id": -1}]}),
+        ),
+        (
+            VIEW,
+            json!({"updates": [
+            {"action": "set-properties", "updates": {"a": "b", "replace.drop-dialect.allowed": "true"}},
+            {"action": "remove-properties", "removals": ["c"]}, {"action": "upgrade-format-version", "format-version": 1},
+            {"action": "set-location", "location": format!("{}/x", fixture.location)}]}),
+        ),
+        (
+            RENAME_VIEW,
+            json!({"source": {"namespace": ["ns"], "name": "none"}, "destination": {"namespace": ["ns"], "name": "some"}}),
+        ),
         (NAMESPACES, json!({"namespace": ["ns", "inner"], "properties": {"owner": "me"}})),
         ("/catalog/v1/default/namespaces/ns/properties", json!({"removals": ["a"], "updates": {"b": "c"}})),
         (TABLES, v3),
@@ -804,6 +837,9 @@ fn valid_requests(fixture: &Fixture) -> Vec<(&'static str, Value)> {
 async fn mutated_requests_are_never_answered_with_a_server_error() {
     let fixture = Fixture::start().await;
     let valid = valid_requests(&fixture);
+    let view = json!({"name": "v", "schema": schema(&[field(1, "id", &json!("long"))]), "properties": {},
+        "view-version": view_version("spark", "select 1")});
+    fixture.client().post(VIEWS, &view).await.expect(200);
     let mut random = Random(42);
     let mutated = (0..3_000).map(|turn| {
         let (path, mut body) = valid[turn % valid.len()].clone();
@@ -828,13 +864,15 @@ async fn mutated_requests_are_never_answered_with_a_server_error() {
     assert!(failed.is_empty(), "{} failed:\n{}", failed.len(), failed[..failed.len().min(20)].join("\n"));
     // Whatever was accepted can be read, and what is there can still be changed.
     assert_eq!(client.get("/health/ready").await.status, 200);
-    let tables = client.get(TABLES).await.expect(200);
-    for table in tables["identifiers"].as_array().unwrap() {
-        let name = percent_encoding::utf8_percent_encode(table["name"].as_str().unwrap(), percent_encoding::NON_ALPHANUMERIC);
-        let path = format!("{TABLES}/{name}");
-        client.get(&path).await.expect(200);
-        client.get(&format!("{path}?snapshots=refs")).await.expect(200);
-        let update = json!({"requirements": [], "updates": [{"action": "set-properties", "updates": {"last": "one"}}]});
-        client.post(&path, &update).await.expect(200);
+    for list in [TABLES, VIEWS] {
+        let names = client.get(list).await.expect(200)["identifiers"].take();
+        for ident in names.as_array().unwrap() {
+            let name = percent_encoding::utf8_percent_encode(ident["name"].as_str().unwrap(), percent_encoding::NON_ALPHANUMERIC);
+            let path = format!("{list}/{name}");
+            client.get(&path).await.expect(200);
+            client.get(&format!("{path}?snapshots=refs")).await.expect(200);
+            let update = json!({"requirements": [], "updates": [{"action": "set-properties", "updates": {"last": "one"}}]});
+            client.post(&path, &update).await.expect(200);
+        }
     }
 }

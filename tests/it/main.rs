@@ -15,3 +15,4 @@ mod rooms;
 mod start;
 mod support;
 mod telemetry;
+mod views;

@@ -13,7 +13,7 @@ use crate::api::extract::{Caller, QueryOf, warehouse};
 use crate::catalog::warehouses::DEFAULT_WAREHOUSE;
 
 /// What is served, as `/config` lists it. A test holds it against the routes.
-pub const ENDPOINTS: [&str; 16] = [
+pub const ENDPOINTS: [&str; 23] = [
     "GET /v1/{prefix}/namespaces",
     "POST /v1/{prefix}/namespaces",
     "GET /v1/{prefix}/namespaces/{namespace}",
@@ -30,6 +30,13 @@ pub const ENDPOINTS: [&str; 16] = [
     "POST /v1/{prefix}/namespaces/{namespace}/tables/{table}/metrics",
     "POST /v1/{prefix}/tables/rename",
     "POST /v1/{prefix}/transactions/commit",
+    "GET /v1/{prefix}/namespaces/{namespace}/views",
+    "POST /v1/{prefix}/namespaces/{namespace}/views",
+    "GET /v1/{prefix}/namespaces/{namespace}/views/{view}",
+    "HEAD /v1/{prefix}/namespaces/{namespace}/views/{view}",
+    "POST /v1/{prefix}/namespaces/{namespace}/views/{view}",
+    "DELETE /v1/{prefix}/namespaces/{namespace}/views/{view}",
+    "POST /v1/{prefix}/views/rename",
 ];
 
 /// Which warehouse.

@@ -5,3 +5,4 @@ pub mod config;
 pub mod namespaces;
 pub mod oauth;
 pub mod tables;
+pub mod views;

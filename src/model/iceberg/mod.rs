@@ -1,5 +1,5 @@
-//! Iceberg's table metadata, formats 1 to 3 (the table specification, "Table Metadata"), as a typed model that carries what it does
-//! not know: a field that a newer writer adds survives every commit here. Types of format 3 that no reader of ours understands
+//! Iceberg's table metadata, formats 1 to 3 (the table specification, "Table Metadata"), and its view metadata, as typed models that
+//! carry what they do not know: a field that a newer writer adds survives every commit here. Types of format 3 that no reader of ours understands
 //! (variant, geometry, geography) are types like any other.
 
 pub mod metadata;
@@ -9,6 +9,7 @@ pub mod snapshot;
 pub mod sort;
 pub mod types;
 pub mod update;
+pub mod view;
 
 pub use metadata::{MetadataLogEntry, TableMetadata};
 pub use partition::{PartitionField, PartitionSpec, Transform};
@@ -17,6 +18,7 @@ pub use snapshot::{MAIN_BRANCH, Reference, ReferenceKind, Snapshot};
 pub use sort::{SortField, SortOrder};
 pub use types::{Field, Primitive, Type};
 pub use update::{Requirement, Update};
+pub use view::{ViewMetadata, ViewRequirement, ViewUpdate, ViewVersion};
 
 /// What a typed struct does not know, kept as it came.
 pub type Extra = serde_json::Map<String, serde_json::Value>;

@@ -53,6 +53,11 @@ impl Server {
         Self::start_on(self.database.clone(), directory, Clock::System, "").await
     }
 
+    /// On a database that is there already.
+    pub async fn start_on_database(database: String) -> Self {
+        Self::start_on(database, tempfile::tempdir().unwrap(), Clock::System, "").await
+    }
+
     async fn start_on(database: String, directory: TempDir, clock: Clock, settings: &str) -> Self {
         let config = config(&directory, settings);
         let store = Store::new(postgres::options().database(&database), config.database_connections_max);
