@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::Gate;
-use crate::api::{Api, Limits, router};
+use crate::api::{Api, Limits, Parts, RequestMetrics, router};
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::identity::Identity;
@@ -42,6 +42,8 @@ const MASTER_KEY_FILE: &str = "master.key";
 const HEADERS_TIME_MAX: Duration = Duration::from_mins(2);
 /// How long connections to the database may take to end once nothing needs them.
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(10);
+/// How often what was measured is added up. Until then every single measurement is kept.
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 /// How many old metrics reports go at a time.
 const REPORTS_BATCH: i64 = 1_000;
 
@@ -116,7 +118,8 @@ impl App {
             TimeDelta::seconds(i64::from(config.token_lifetime_seconds)),
         );
         let grace = TimeDelta::seconds(i64::from(config.deletion_grace_seconds));
-        let catalog = Catalog::new(store, Gate::default(), Files::new(Arc::clone(&vault)), clock.clone(), grace);
+        let files = Files::new(Arc::clone(&vault));
+        let catalog = Catalog::new(store, Gate::default(), files, clock.clone(), grace, config.cache_bytes_max);
         Ok(Self { config: Arc::new(config), catalog, identity, clock, vault })
     }
 
@@ -160,14 +163,15 @@ impl App {
             trusted_proxies: config.trusted_proxies.clone().into(),
             public_url: config.public_url.as_deref().map(Into::into),
         };
-        Api {
+        Api::from(Parts {
             catalog: self.catalog.clone(),
             identity: self.identity.clone(),
             limits,
-            ready: Arc::new(AtomicBool::new(false)),
+            ready: AtomicBool::new(false),
             metrics,
+            requests: RequestMetrics::default(),
             changes: TaskTracker::new(),
-        }
+        })
     }
 
     /// The jobs that every server offers to run.
@@ -257,6 +261,7 @@ async fn serve_on(
     api.ready.store(true, Ordering::Release);
     started(&app.config, bootstrapped);
     let background = TaskTracker::new();
+    background.spawn(keep_metrics(api.clone(), stop.clone()));
     for job in app.jobs() {
         background.spawn(job.run(stop.clone()));
     }
@@ -279,6 +284,13 @@ async fn serve_on(
         tracing::warn!("some connections to the database did not end in time");
     }
     result.context("serving failed")
+}
+
+/// Adds up what was measured, also where nobody ever asks for it.
+async fn keep_metrics(api: Api, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(METRICS_UPKEEP)).await.is_some() {
+        api.metrics.run_upkeep();
+    }
 }
 
 async fn listen(listener: TcpListener, tls: Option<RustlsConfig>, api: Api, handle: Handle<SocketAddr>) -> std::io::Result<()> {

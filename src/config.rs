@@ -33,6 +33,9 @@ pub struct Settings {
     /// How many connections to the database to open at most [default: 16]
     #[arg(long, env = "NUNATAK_DATABASE_CONNECTIONS_MAX")]
     database_connections_max: Option<u32>,
+    /// How many bytes of answers to keep in memory, ready to send [default: 134217728]
+    #[arg(long, env = "NUNATAK_CACHE_BYTES_MAX")]
+    cache_bytes_max: Option<u64>,
     /// What secrets at rest are encrypted with: 32 bytes in base64; needed with a database URL, else made in the data directory
     #[arg(long, env = "NUNATAK_MASTER_KEY", hide_env_values = true)]
     master_key: Option<Secret>,
@@ -105,6 +108,7 @@ pub struct Config {
     pub data_dir: PathBuf,
     pub database_url: Option<Secret>,
     pub database_connections_max: u32,
+    pub cache_bytes_max: u64,
     pub master_key: Option<Secret>,
     pub bootstrap_client_id: Option<String>,
     pub bootstrap_client_secret: Option<Secret>,
@@ -151,6 +155,7 @@ impl Config {
             data_dir,
             database_url: given.database_url.or(file.database_url),
             database_connections_max: given.database_connections_max.or(file.database_connections_max).unwrap_or(16),
+            cache_bytes_max: given.cache_bytes_max.or(file.cache_bytes_max).unwrap_or(128 * 1024 * 1024),
             master_key: given.master_key.or(file.master_key),
             bootstrap_client_id: given.bootstrap_client_id.or(file.bootstrap_client_id),
             bootstrap_client_secret: given.bootstrap_client_secret.or(file.bootstrap_client_secret),

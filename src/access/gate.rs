@@ -1,5 +1,7 @@
 //! The gate: the one place that decides, and the one maker of permits.
 
+use std::sync::Arc;
+
 use super::{Action, ReadTable};
 use crate::model::{Error, Kind, PrincipalId, Result};
 
@@ -9,7 +11,7 @@ pub struct Caller {
     /// The principal.
     pub id: PrincipalId,
     /// Its name, for messages and logs.
-    pub name: String,
+    pub name: Arc<str>,
     /// Whether it administers the server.
     pub administrator: bool,
 }

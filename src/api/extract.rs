@@ -1,5 +1,6 @@
 //! Extractors whose refusals have the shape of every other error.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -16,6 +17,8 @@ use utoipa::IntoParams;
 use super::error::{ApiError, ApiResult};
 use crate::access::Caller as AccessCaller;
 use crate::catalog::PageRequest;
+use crate::catalog::answer::Encoding;
+use crate::identity::Presented;
 use crate::model::name::LEVEL_SEPARATOR;
 use crate::model::{Error, Kind, NamespaceIdent, Result, TableIdent};
 use crate::store::warehouse::WarehouseRef;
@@ -34,6 +37,43 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> ApiResult<Self> {
         let caller = parts.extensions.get::<AccessCaller>().cloned();
         caller.map(Self).ok_or_else(|| Error::new(Kind::Unauthenticated, "A token is needed").into())
+    }
+}
+
+/// The token of a request whose handler finds out itself whether its principal may still call; the middleware has put it there.
+pub struct Token(pub Presented);
+
+impl<S: Send + Sync> FromRequestParts<S> for Token {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> ApiResult<Self> {
+        let presented = parts.extensions.get::<Presented>().copied();
+        presented.map(Self).ok_or_else(|| Error::new(Kind::Unauthenticated, "A token is needed").into())
+    }
+}
+
+/// The encoding that the client likes best of those we have (RFC 9110, section 12.5.3).
+pub struct Accepted(pub Encoding);
+
+impl<S: Send + Sync> FromRequestParts<S> for Accepted {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        let values = parts.headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+        let mut best = (0.0, Encoding::Identity);
+        for item in values.flat_map(|value| value.split(',')) {
+            let (name, parameters) = item.split_once(';').unwrap_or((item, ""));
+            let encoding = match name.trim() {
+                name if name.eq_ignore_ascii_case("zstd") => Encoding::Zstd,
+                name if name.eq_ignore_ascii_case("gzip") || name.eq_ignore_ascii_case("x-gzip") => Encoding::Gzip,
+                _ => continue,
+            };
+            let quality = parameters.trim().strip_prefix("q=").map_or(1.0, |quality| quality.trim().parse().unwrap_or(0.0_f32));
+            if quality > best.0 || (quality > 0.0 && encoding == Encoding::Zstd && quality >= best.0) {
+                best = (quality, encoding);
+            }
+        }
+        Ok(Self(best.1))
     }
 }
 

@@ -8,7 +8,9 @@ mod health;
 mod iceberg;
 mod management;
 mod middleware;
+mod observe;
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -28,17 +30,36 @@ use tower_http::compression::predicate::SizeAbove;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::catalog::Catalog;
+use crate::catalog::answer::ENCODED_BYTES_MIN;
 use crate::identity::Identity;
 use crate::model::{Error, Result};
 
 pub use documents::{catalog_document, management_document};
+pub use observe::RequestMetrics;
 
 /// Shorter answers are sent as they are.
-const COMPRESSED_BYTES_MIN: u64 = 4_096;
+const COMPRESSED_BYTES_MIN: u64 = ENCODED_BYTES_MIN as u64;
 
 /// What the handlers share.
 #[derive(Clone)]
-pub struct Api {
+pub struct Api(Arc<Parts>);
+
+impl From<Parts> for Api {
+    fn from(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for Api {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// The parts of it.
+pub struct Parts {
     /// Namespaces, tables, warehouses.
     pub catalog: Catalog,
     /// Principals and tokens.
@@ -46,9 +67,11 @@ pub struct Api {
     /// Limits.
     pub limits: Limits,
     /// Set once migrations and bootstrap are done.
-    pub ready: Arc<AtomicBool>,
+    pub ready: AtomicBool,
     /// What `/metrics` shows.
     pub metrics: PrometheusHandle,
+    /// What requests are counted with.
+    pub requests: RequestMetrics,
     /// Changes under way: they run to their end, also when their client went away.
     pub changes: TaskTracker,
 }
@@ -66,7 +89,7 @@ pub struct Limits {
     pub public_url: Option<Arc<str>>,
 }
 
-impl Api {
+impl Parts {
     fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire)
     }
@@ -96,7 +119,7 @@ pub fn router(api: Api) -> Router {
         .layer(from_fn_with_state(api.clone(), middleware::deadline))
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(SizeAbove::new(COMPRESSED_BYTES_MIN)))
         .layer(from_fn(middleware::catch_panic))
-        .layer(from_fn_with_state(api.clone(), middleware::observe))
+        .layer(from_fn_with_state(api.clone(), observe::observe))
         .with_state(api);
     // Before any route is looked for.
     Router::new().fallback_service(MapRequestLayer::new(middleware::spaces).layer(routes))

@@ -5,7 +5,6 @@
 //! is there now, until its own requirements fail. Where the outcome is unknown every file stays.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
@@ -13,16 +12,18 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::answer::{self, KnownWarehouse};
 use super::apply::{Base, apply};
-use super::create::namespace_of;
-use super::load::table_config;
+use super::current::{Current, CurrentTable};
 use super::metadata_file::MetadataFile;
 use super::{Catalog, Loaded, locations, metadata_file};
 use crate::access::{Caller, CommitTable, CreateTable, Permit};
+use crate::identity::Presented;
 use crate::model::iceberg::{Requirement, TableMetadata, Update};
-use crate::model::{Error, Kind, Location, Object, Result, TableId, TableIdent};
+use crate::model::{Error, Kind, Location, NamespaceId, Object, Result, TableId, TableIdent};
 use crate::store;
-use crate::store::tabular::{Choice, Held, NewTable, Resolved, Swap};
+use crate::store::lookup::Position;
+use crate::store::tabular::{Choice, Held, NewTable, Swap};
 use crate::store::warehouse::{Warehouse, WarehouseRef};
 
 /// How often a commit is tried when others are faster and its requirements still hold.
@@ -56,7 +57,13 @@ struct Prepared<'a> {
 
 enum Step {
     /// The pointer of a table that is there.
-    Swap { permit: Permit<CommitTable>, expected: i64, expired_files: Vec<String>, moved_from: Option<String> },
+    Swap {
+        permit: Permit<CommitTable>,
+        namespace_id: NamespaceId,
+        expected: i64,
+        expired_files: Vec<String>,
+        moved_from: Option<String>,
+    },
     /// A new table.
     Create { permit: Permit<CreateTable>, id: TableId, table_uuid: Uuid },
 }
@@ -64,7 +71,13 @@ enum Step {
 /// What became of one table's part before anything was written.
 enum Outcome<'a> {
     /// Nothing changes: the table as it is, at this version.
-    Unchanged(Loaded, Permit<CommitTable>, i64),
+    Unchanged {
+        change: &'a TableChange,
+        loaded: Loaded,
+        permit: Permit<CommitTable>,
+        namespace_id: NamespaceId,
+        version: i64,
+    },
     Prepared(Box<Prepared<'a>>),
 }
 
@@ -75,7 +88,7 @@ impl Catalog {
     /// [`Kind::CommitFailed`] when a requirement does not hold, or others were faster too often; [`Kind::Unknown`] when it cannot be told
     /// whether the commit took effect; [`Kind::Unavailable`] when it surely did not, and may later; [`Kind::Invalid`] when an update is
     /// wrong in itself.
-    pub async fn commit(&self, caller: &Caller, warehouse: &WarehouseRef, changes: &[TableChange]) -> Result<Vec<Loaded>> {
+    pub async fn commit(&self, presented: &Presented, warehouse: &WarehouseRef, changes: &[TableChange]) -> Result<Vec<Loaded>> {
         let mut idents = HashSet::new();
         if let Some(twice) = changes.iter().find(|change| !idents.insert(&change.identifier)) {
             return Err(Error::invalid(format!("Invalid transaction: {} is changed twice", twice.identifier)));
@@ -90,7 +103,7 @@ impl Catalog {
             )));
         }
         for _ in 0..ATTEMPTS_MAX {
-            let result = self.try_commit(caller, warehouse, changes).await;
+            let result = self.try_commit(presented, warehouse, changes).await;
             if matches!(&result, Ok(None)) {
                 metrics::counter!("nunatak_commit_swaps_lost_total").increment(1);
                 continue;
@@ -107,16 +120,15 @@ impl Catalog {
     /// One try; `None` when somebody else was faster and nothing happened.
     async fn try_commit(
         &self,
-        caller: &Caller,
+        presented: &Presented,
         warehouse: &WarehouseRef,
         changes: &[TableChange],
     ) -> Result<Option<Vec<Loaded>>> {
         let idents: Vec<&TableIdent> = changes.iter().map(|change| &change.identifier).collect();
-        let (warehouse, resolved) = store::tabular::resolve(&mut *self.store.connection().await?, warehouse, &idents).await?;
-        let config = table_config(&warehouse)?;
+        let (caller, known, current) = self.current(presented, warehouse, &idents).await?;
         let mut outcomes = Vec::with_capacity(changes.len());
-        for (change, resolved) in changes.iter().zip(resolved) {
-            outcomes.push(self.prepare(caller, &warehouse, &config, change, resolved)?);
+        for (change, current) in changes.iter().zip(current) {
+            outcomes.push(self.prepare(&caller, &known, change, current)?);
         }
         let prepared: Vec<&Prepared<'_>> = outcomes
             .iter()
@@ -125,41 +137,48 @@ impl Catalog {
         // What a change of one table requires of another must hold when it takes effect.
         let held: Vec<Held<'_>> = outcomes
             .iter()
-            .filter_map(
-                |outcome| if let Outcome::Unchanged(_, permit, version) = outcome { Some((permit, *version)) } else { None },
-            )
+            .filter_map(|outcome| {
+                if let Outcome::Unchanged { change, permit, namespace_id, version, .. } = outcome {
+                    Some(Held { permit, name: (*namespace_id, change.identifier.name.as_str()), expected: *version })
+                } else {
+                    None
+                }
+            })
             .collect();
-        if !prepared.is_empty() && !self.publish(&warehouse, &prepared, &held).await? {
+        if !prepared.is_empty() && !self.publish(&known.warehouse, &prepared, &held).await? {
             return Ok(None);
         }
-        let loaded = |outcome| match outcome {
-            Outcome::Unchanged(loaded, ..) => loaded,
-            Outcome::Prepared(prepared) => Loaded {
-                metadata_location: Some(prepared.file.location.to_string()),
-                metadata: prepared.file.json.clone(),
-                config: Arc::clone(&config),
-            },
-        };
-        Ok(Some(outcomes.into_iter().map(loaded).collect()))
+        let mut tables = Vec::with_capacity(outcomes.len());
+        for outcome in outcomes {
+            tables.push(match outcome {
+                Outcome::Unchanged { loaded, .. } => loaded,
+                Outcome::Prepared(prepared) => {
+                    let loaded = answer::loaded(Some(prepared.file.location.as_str()), &prepared.file.json, &known)?;
+                    self.keep(&known, prepared.position(), &loaded).await;
+                    loaded
+                }
+            });
+        }
+        Ok(Some(tables))
     }
 
     /// From the pointer to the metadata after the commit. Nothing is written.
     fn prepare<'a>(
         &self,
         caller: &Caller,
-        warehouse: &Warehouse,
-        config: &Arc<std::collections::BTreeMap<String, String>>,
+        known: &KnownWarehouse,
         change: &'a TableChange,
-        resolved: Resolved,
+        current: Current,
     ) -> Result<Outcome<'a>> {
         let now = self.clock.now();
         let ident = &change.identifier;
-        let Some(pointer) = resolved.pointer else {
-            let namespace = namespace_of(&resolved, ident)?;
+        let warehouse = &known.warehouse;
+        let namespace = current.namespace_id.ok_or_else(|| Error::not_found(Object::Namespace, &ident.namespace))?;
+        let Some(CurrentTable { position, metadata: json }) = current.table else {
             if !change.requirements.contains(&Requirement::AssertCreate) {
                 return Err(Error::not_found(Object::Table, ident));
             }
-            if resolved.is_view {
+            if current.is_view {
                 return Err(Error::name_taken(Object::View, ident));
             }
             let permit = self.gate.permit::<CreateTable>(caller, namespace)?;
@@ -169,24 +188,23 @@ impl Catalog {
             let step = Step::Create { permit, id: TableId::generate(), table_uuid: metadata.table_uuid };
             return Ok(Outcome::Prepared(Box::new(Prepared { change, file, location, step })));
         };
-        let permit = self.gate.permit::<CommitTable>(caller, pointer.id)?;
-        let json = metadata_file::unpack(&pointer.metadata)?;
+        let permit = self.gate.permit::<CommitTable>(caller, position.id)?;
         let before = TableMetadata::parse(&json).map_err(Error::internal)?;
-        let base = Base { metadata: &before, file: &pointer.metadata_location };
+        let base = Base { metadata: &before, file: &position.metadata_location };
         let Some(applied) = apply(Some(base), &change.requirements, &change.updates, now)? else {
-            let metadata_location = Some(pointer.metadata_location);
-            let loaded = Loaded { metadata_location, metadata: json, config: Arc::clone(config) };
-            return Ok(Outcome::Unchanged(loaded, permit, pointer.version));
+            let loaded = answer::loaded(Some(&position.metadata_location), &json, known)?;
+            return Ok(Outcome::Unchanged { change, loaded, permit, namespace_id: namespace, version: position.version });
         };
         let metadata = applied.metadata;
-        let (location, file) = place(warehouse, &metadata, pointer.version + 1, Some(&before))?;
+        let (location, file) = place(warehouse, &metadata, position.version + 1, Some(&before))?;
         let expired_files = if metadata.property_flag("write.metadata.delete-after-commit.enabled") {
             own_files(&location, &applied.expired_files)
         } else {
             Vec::new()
         };
-        let moved_from = (location.as_str() != pointer.location).then_some(pointer.location);
-        let step = Step::Swap { permit, expected: pointer.version, expired_files, moved_from };
+        let moved_from = Location::parse(&before.location)?;
+        let moved_from = (location != moved_from).then(|| moved_from.to_string());
+        let step = Step::Swap { permit, namespace_id: namespace, expected: position.version, expired_files, moved_from };
         Ok(Outcome::Prepared(Box::new(Prepared { change, file, location, step })))
     }
 
@@ -295,10 +313,20 @@ impl Prepared<'_> {
         }
     }
 
+    /// Where the table stands once this is committed.
+    fn position(&self) -> Position {
+        let version = match &self.step {
+            Step::Swap { expected, .. } => expected + 1,
+            Step::Create { .. } => 0,
+        };
+        Position { id: self.id(), version, metadata_location: self.file.location.as_str().into() }
+    }
+
     fn swap(&self) -> Option<Swap<'_>> {
-        let Step::Swap { permit, expected, expired_files, .. } = &self.step else { return None };
+        let Step::Swap { permit, namespace_id, expected, expired_files, .. } = &self.step else { return None };
         Some(Swap {
             permit,
+            name: (*namespace_id, &self.change.identifier.name),
             expected: *expected,
             metadata_location: self.file.location.as_str(),
             metadata: &self.file.packed,

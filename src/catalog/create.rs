@@ -1,19 +1,21 @@
 //! Creating and staging tables.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::answer::{KnownWarehouse, loaded};
 use super::apply::{FORMAT_VERSION, apply, check_property};
-use super::load::table_config;
 use super::{Catalog, Loaded, locations, metadata_file};
 use crate::access::{Caller, CreateTable, Permit};
 use crate::model::iceberg::update::LAST_ADDED;
 use crate::model::iceberg::{FORMAT_VERSION_DEFAULT, PartitionSpec, Schema, SortOrder, TableMetadata, Update};
 use crate::model::{Error, Kind, Location, NamespaceId, NamespaceIdent, Object, Result, TableId, TableIdent};
 use crate::store;
+use crate::store::lookup::Position;
 use crate::store::tabular::{Choice, NewTable, Resolved};
 use crate::store::warehouse::{Warehouse, WarehouseRef};
 
@@ -44,7 +46,7 @@ pub struct CreateTableRequest {
 
 /// Where a new table goes.
 pub(super) struct Target {
-    pub(super) warehouse: Warehouse,
+    pub(super) known: Arc<KnownWarehouse>,
     pub(super) permit: Permit<CreateTable>,
 }
 
@@ -63,26 +65,26 @@ impl Catalog {
     ) -> Result<Loaded> {
         let ident = TableIdent::new(namespace, request.name.clone())?;
         let target = self.target(caller, warehouse, &ident).await?;
+        let warehouse = &target.known.warehouse;
         let id = TableId::generate();
         let (location, choice) = match &request.location {
-            Some(text) => (locations::inside(&target.warehouse, text)?, Choice::Client),
+            Some(text) => (locations::inside(warehouse, text)?, Choice::Client),
             None => {
                 let namespace = (target.permit.resource(), &ident.namespace);
-                (locations::default(&target.warehouse, namespace, (id, &ident.name))?, Choice::Catalog)
+                (locations::default(warehouse, namespace, (id, &ident.name))?, Choice::Catalog)
             }
         };
         let stage = request.stage_create;
         let metadata = new_metadata(request, &location, self.clock.now())?;
         locations::check_paths(&metadata)?;
-        let config = table_config(&target.warehouse)?;
         if stage {
-            return Ok(Loaded { metadata_location: None, metadata: metadata.to_json()?.into(), config });
+            return loaded(None, metadata.to_json()?.as_ref(), &target.known);
         }
         let file = metadata_file::render(&metadata, 0)?;
-        self.files.of(&target.warehouse)?.write(&file.location, file.bytes.clone()).await?;
+        self.files.of(warehouse)?.write(&file.location, file.bytes.clone()).await?;
         let table = NewTable {
             id,
-            warehouse_id: target.warehouse.id,
+            warehouse_id: warehouse.id,
             ident: &ident,
             location: &location,
             table_uuid: metadata.table_uuid,
@@ -91,10 +93,13 @@ impl Catalog {
         };
         let added = self.add(&target, &table, choice).await;
         if let Err(error) = added {
-            self.discard(&target.warehouse, std::slice::from_ref(&file.location), &error).await;
+            self.discard(warehouse, std::slice::from_ref(&file.location), &error).await;
             return Err(error);
         }
-        Ok(Loaded { metadata_location: Some(file.location.to_string()), metadata: file.json, config })
+        let position = Position { id, version: 0, metadata_location: file.location.as_str().into() };
+        let loaded = loaded(Some(&position.metadata_location), &file.json, &target.known)?;
+        self.keep(&target.known, position, &loaded).await;
+        Ok(loaded)
     }
 
     /// Where a table of this name would go, if it can be made.
@@ -109,7 +114,7 @@ impl Catalog {
         if resolved.is_view {
             return Err(Error::name_taken(Object::View, ident));
         }
-        Ok(Target { warehouse, permit })
+        Ok(Target { known: self.answers.know(warehouse).await?, permit })
     }
 
     async fn add(&self, target: &Target, table: &NewTable<'_>, choice: Choice) -> Result<()> {

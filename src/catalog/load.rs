@@ -1,21 +1,27 @@
-//! Loading a table: one statement by name, no read from object storage.
+//! Loading a table: one statement, shared with all that wait, that says who calls and where the name leads; then what is kept of the
+//! table as it is there. No read from object storage.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::warehouses::WarehouseConfig;
-use super::{Catalog, Loaded, metadata_file};
-use crate::access::{Caller, ReadTable};
+use super::answer::{self, Answer, Encoding, Key, KnownWarehouse, Miss};
+use super::{Catalog, Loaded};
+use crate::access::ReadTable;
+use crate::identity::Presented;
 use crate::model::iceberg::TableMetadata;
-use crate::model::{Error, Result, TableIdent};
-use crate::storage::Profile;
+use crate::model::{Error, Object, Result, TableIdent};
 use crate::store;
-use crate::store::warehouse::{Warehouse, WarehouseRef};
+use crate::store::lookup::{Place, Position};
+use crate::store::tabular::Content;
+use crate::store::warehouse::WarehouseRef;
+
+/// How often a load looks again when the table changed between the look and the reading of its metadata.
+const LOOKS_MAX: u32 = 3;
 
 /// Which snapshots a table is loaded with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Snapshots {
     /// All that it has.
     All,
@@ -24,44 +30,118 @@ pub enum Snapshots {
 }
 
 impl Catalog {
-    /// Loads a table.
+    /// Loads a table, for whoever shows the token.
     ///
     /// # Errors
-    /// [`crate::model::Kind::NotFound`] when there is none.
+    /// [`crate::model::Kind::Unauthenticated`] when the token's principal may not call any more; [`crate::model::Kind::NotFound`] when
+    /// there is no such table.
     pub async fn load_table(
         &self,
-        caller: &Caller,
+        presented: &Presented,
         warehouse: &WarehouseRef,
         ident: &TableIdent,
         snapshots: Snapshots,
-    ) -> Result<Loaded> {
+        encoding: Encoding,
+    ) -> Result<Answer> {
+        for _ in 0..LOOKS_MAX {
+            let seen = self.store.lookups().table(presented.principal(), warehouse, ident).await?;
+            let caller = presented.confirm(seen.principal.as_ref())?;
+            let place = seen.place.ok_or_else(|| warehouse.missing())?;
+            let position = place.table.as_ref().ok_or_else(|| Error::not_found(Object::Table, ident))?;
+            let permit = self.gate.permit::<ReadTable>(&caller, position.id)?;
+            // Nobody is restricted yet; who is gets the governed answer here.
+            let _raw = permit.into_raw_access().map_err(|_| Error::internal("a restricted caller has no answer yet"))?;
+            let key = key(&place, position, snapshots, encoding);
+            if let Some(answer) = self.answers.get(&key).await {
+                return Ok(answer);
+            }
+            match self.answers.get_or_make(key.clone(), self.make(key, &place, position)).await {
+                Ok(answer) => return Ok(answer),
+                Err(Miss::Failed(error)) => return Err(error),
+                // The name may lead elsewhere by now.
+                Err(Miss::Changed) => {}
+            }
+        }
+        // Somebody commits all the time: name and metadata in one statement.
         let (warehouse, mut resolved) =
             store::tabular::resolve(&mut *self.store.connection().await?, warehouse, &[ident]).await?;
         let pointer = resolved.pop().ok_or_else(|| Error::internal("no answer for a table"))?.found(ident)?;
-        let permit = self.gate.permit::<ReadTable>(caller, pointer.id)?;
-        // Nobody is restricted yet; who is gets the governed answer here.
-        let _raw = permit.into_raw_access().map_err(|_| Error::internal("a restricted caller has no answer yet"))?;
-        let metadata = metadata_file::unpack(&pointer.metadata)?;
-        let metadata = match snapshots {
-            Snapshots::All => metadata,
-            Snapshots::Refs => referenced_only(&metadata)?,
+        let known = self.answers.know(warehouse).await?;
+        let content = Content { metadata_location: pointer.metadata_location, metadata: pointer.metadata };
+        self.render(content, known, snapshots, encoding).await
+    }
+
+    /// The warehouse in the state that was seen.
+    async fn known(&self, place: &Place) -> Result<Arc<KnownWarehouse>, Miss> {
+        if let Some(known) = self.answers.warehouse(place.warehouse_id, place.warehouse_stamp).await {
+            return Ok(known);
+        }
+        let warehouse = WarehouseRef::Id(place.warehouse_id);
+        let found = store::warehouse::find(&mut *self.store.connection().await?, &warehouse).await?;
+        if (found.version, found.updated_at) != place.warehouse_stamp {
+            return Err(Miss::Changed);
+        }
+        Ok(self.answers.know(found).await?)
+    }
+
+    /// Makes an answer of the state that was seen.
+    async fn make(&self, key: Key, place: &Place, position: &Position) -> Result<Answer, Miss> {
+        let plain = Key { encoding: Encoding::Identity, ..key.clone() };
+        if key.encoding != Encoding::Identity
+            && let Some(answer) = self.answers.get(&plain).await
+        {
+            return Ok(self.answers.work(answer.body.len(), move || answer::encoded(answer.body, key.encoding)).await?);
+        }
+        let content = store::tabular::content(&mut *self.store.connection().await?, position.id).await?;
+        let same = content.filter(|content| content.metadata_location == *position.metadata_location);
+        let content = same.ok_or(Miss::Changed)?;
+        Ok(self.render(content, self.known(place).await?, key.snapshots, key.encoding).await?)
+    }
+
+    async fn render(
+        &self,
+        content: Content,
+        known: Arc<KnownWarehouse>,
+        snapshots: Snapshots,
+        encoding: Encoding,
+    ) -> Result<Answer> {
+        // What is kept is about this much smaller than what is made of it.
+        let size = content.metadata.len().saturating_mul(8);
+        let render = move || {
+            let loaded = answer::unpacked(&content.metadata_location, &content.metadata, &known)?;
+            let loaded = match snapshots {
+                Snapshots::All => loaded,
+                Snapshots::Refs => {
+                    let json = referenced_only(loaded.metadata())?;
+                    answer::loaded(Some(&content.metadata_location), &json, &known)?
+                }
+            };
+            answer::encoded(loaded.body, encoding)
         };
-        Ok(Loaded { metadata_location: Some(pointer.metadata_location), metadata, config: table_config(&warehouse)? })
+        self.answers.work(size, render).await
+    }
+
+    /// Keeps a table's new state, which its next readers will ask for.
+    pub(super) async fn keep(&self, place: &KnownWarehouse, position: Position, loaded: &Loaded) {
+        let key = Key {
+            table: position.id,
+            metadata_location: position.metadata_location,
+            warehouse: place.stamp(),
+            snapshots: Snapshots::All,
+            encoding: Encoding::Identity,
+        };
+        self.answers.insert(key, Answer { body: loaded.body.clone(), encoding: Encoding::Identity }).await;
     }
 }
 
-/// What a client is told about a table's files: how to reach the store, as the warehouse's own configuration has it where that says
-/// otherwise than its profile.
-pub(super) fn table_config(warehouse: &Warehouse) -> Result<Arc<BTreeMap<String, String>>> {
-    let profile: Profile = serde_json::from_value(warehouse.storage.clone()).map_err(Error::internal)?;
-    let said: WarehouseConfig = serde_json::from_value(warehouse.config.clone()).map_err(Error::internal)?;
-    let mut config = profile.client_config();
-    for (name, value) in &mut config {
-        if let Some(other) = said.overrides.get(name).or_else(|| said.defaults.get(name)) {
-            value.clone_from(other);
-        }
+pub(super) fn key(place: &Place, position: &Position, snapshots: Snapshots, encoding: Encoding) -> Key {
+    Key {
+        table: position.id,
+        metadata_location: Arc::clone(&position.metadata_location),
+        warehouse: place.warehouse_stamp,
+        snapshots,
+        encoding,
     }
-    Ok(Arc::new(config))
 }
 
 /// The metadata without the snapshots that nothing refers to. The log of them stays: it is what a client finds the others by.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::ops::Range;
 
 use bytes::Bytes;
 use flate2::Compression;
@@ -67,13 +68,30 @@ fn make(what: &str, json: Vec<u8>, location: &str, properties: &BTreeMap<String,
 /// # Errors
 /// [`crate::model::Kind::Internal`] when it is not what was stored.
 pub fn unpack(packed: &[u8]) -> Result<Bytes> {
-    let mut json = Vec::with_capacity(packed.len().saturating_mul(8));
+    let mut json = Vec::new();
+    unpack_into(&mut json, "", packed, "")?;
+    Ok(Bytes::from(json))
+}
+
+/// Writes `head`, the JSON of what the database keeps, and `tail`, in one allocation where the JSON's length is known. Where the JSON
+/// is in it.
+///
+/// # Errors
+/// [`crate::model::Kind::Internal`] when it is not what was stored.
+pub fn unpack_into(text: &mut Vec<u8>, head: &str, packed: &[u8], tail: &str) -> Result<Range<usize>> {
+    let size = zstd::zstd_safe::get_frame_content_size(packed).ok().flatten().unwrap_or_default().min(METADATA_BYTES_MAX);
+    // One more, so that the end is noticed without growing.
+    text.reserve_exact(head.len() + usize::try_from(size).unwrap_or_default() + tail.len() + 1);
+    text.extend_from_slice(head.as_bytes());
+    let start = text.len();
     let decoder = zstd::Decoder::with_buffer(packed).map_err(Error::internal)?;
-    decoder.take(METADATA_BYTES_MAX + 1).read_to_end(&mut json).map_err(Error::internal)?;
+    decoder.take(METADATA_BYTES_MAX + 1).read_to_end(text).map_err(Error::internal)?;
+    let json = start..text.len();
     if json.len() as u64 > METADATA_BYTES_MAX {
         return Err(Error::internal("stored metadata is longer than any that was stored"));
     }
-    Ok(Bytes::from(json))
+    text.extend_from_slice(tail.as_bytes());
+    Ok(json)
 }
 
 /// The JSON of a metadata file that somebody else wrote, compressed or not, and its form for the database.

@@ -1,9 +1,11 @@
 //! The catalog: warehouses, namespaces, tables, views. Each operation asks the gate first, then the store. What a commit does to a table's
 //! metadata is in [`apply`]; how it comes about is in [`commit`].
 
+pub mod answer;
 pub mod apply;
 pub mod commit;
 pub mod create;
+mod current;
 mod load;
 mod locations;
 mod metadata_file;
@@ -16,10 +18,12 @@ pub mod warehouses;
 pub use load::Snapshots;
 pub use metadata_file::unpack;
 
-use std::sync::Arc;
+use std::ops::Range;
 
 use bytes::Bytes;
 use chrono::TimeDelta;
+
+use answer::Answers;
 
 use crate::access::Gate;
 use crate::model::Clock;
@@ -34,13 +38,14 @@ pub struct Catalog {
     pub(crate) files: Files,
     pub(crate) clock: Clock,
     pub(crate) deletion_grace: TimeDelta,
+    pub(crate) answers: Answers,
 }
 
 impl Catalog {
-    /// Wires it up. Files whose deletion is asked for wait for `deletion_grace`.
+    /// Wires it up. Files whose deletion is asked for wait for `deletion_grace`; at most `cache_bytes_max` of answers are kept.
     #[must_use]
-    pub fn new(store: Store, gate: Gate, files: Files, clock: Clock, deletion_grace: TimeDelta) -> Self {
-        Self { store, gate, files, clock, deletion_grace }
+    pub fn new(store: Store, gate: Gate, files: Files, clock: Clock, deletion_grace: TimeDelta, cache_bytes_max: u64) -> Self {
+        Self { store, gate, files, clock, deletion_grace, answers: Answers::new(cache_bytes_max) }
     }
 
     /// The database.
@@ -65,12 +70,17 @@ impl Catalog {
 /// A table as a client gets it.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    /// The metadata file; `None` for a table that is staged only.
-    pub metadata_location: Option<String>,
-    /// The metadata's JSON, byte for byte what the file holds.
-    pub metadata: Bytes,
-    /// What the client needs to know to reach the files.
-    pub config: Arc<std::collections::BTreeMap<String, String>>,
+    /// The body of a `LoadTableResult`.
+    pub body: Bytes,
+    metadata: Range<usize>,
+}
+
+impl Loaded {
+    /// The metadata's JSON, byte for byte what the metadata file holds.
+    #[must_use]
+    pub fn metadata(&self) -> &[u8] {
+        self.body.get(self.metadata.clone()).unwrap_or_default()
+    }
 }
 
 /// One page of names, and where the next one starts.

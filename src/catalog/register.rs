@@ -1,6 +1,6 @@
 //! Registering a table whose metadata file is there already.
 
-use super::load::table_config;
+use super::answer::loaded;
 use super::metadata_file::{METADATA_BYTES_MAX, read_file};
 use super::{Catalog, Loaded, locations};
 use crate::access::Caller;
@@ -24,19 +24,19 @@ impl Catalog {
         metadata_location: &str,
     ) -> Result<Loaded> {
         let target = self.target(caller, warehouse, ident).await?;
-        let file = locations::inside(&target.warehouse, metadata_location)?;
-        let bytes =
-            self.files.of(&target.warehouse)?.read(&file, METADATA_BYTES_MAX).await.map_err(|error| match error.kind() {
-                Kind::NotFound(_) => Error::invalid(format!("Metadata file does not exist: {file}")),
-                _ => error,
-            })?;
+        let warehouse = &target.known.warehouse;
+        let file = locations::inside(warehouse, metadata_location)?;
+        let bytes = self.files.of(warehouse)?.read(&file, METADATA_BYTES_MAX).await.map_err(|error| match error.kind() {
+            Kind::NotFound(_) => Error::invalid(format!("Metadata file does not exist: {file}")),
+            _ => error,
+        })?;
         let (json, packed) = read_file(bytes)?;
         let metadata = TableMetadata::parse(&json)?;
-        let location = locations::inside(&target.warehouse, &metadata.location)?;
+        let location = locations::inside(warehouse, &metadata.location)?;
         locations::check_paths(&metadata)?;
 
         let mut tx = self.store.begin().await?;
-        let warehouse_id = target.warehouse.id;
+        let warehouse_id = warehouse.id;
         store::tabular::claim_location(&mut tx, warehouse_id, &location, Choice::Client, None).await?;
         if !location.contains(&file) {
             store::tabular::claim_location(&mut tx, warehouse_id, &file, Choice::Client, None).await?;
@@ -53,6 +53,6 @@ impl Catalog {
         };
         store::tabular::insert(&mut tx, &target.permit, &table, self.clock.now()).await?;
         store::commit(tx).await?;
-        Ok(Loaded { metadata_location: Some(file.to_string()), metadata: json, config: table_config(&target.warehouse)? })
+        loaded(Some(file.as_str()), &json, &target.known)
     }
 }

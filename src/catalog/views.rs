@@ -4,7 +4,6 @@
 pub mod apply;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -12,6 +11,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use self::apply::apply;
+use super::answer::loaded_view;
 use super::commit::{ATTEMPTS_MAX, SETTLE_ATTEMPTS, SETTLE_PAUSE, count};
 use super::metadata_file::{MetadataFile, render_view, unpack};
 use super::{Catalog, Loaded, Page, PageRequest, locations};
@@ -112,7 +112,7 @@ impl Catalog {
             self.discard(&warehouse, std::slice::from_ref(&file.location), &error).await;
             return Err(error);
         }
-        Ok(written(&file))
+        written(&file)
     }
 
     async fn add_view(&self, permit: &Permit<CreateView>, view: &NewTable<'_, ViewId>, choice: Choice) -> Result<()> {
@@ -134,7 +134,7 @@ impl Catalog {
         let pointer = self.resolve_view(warehouse, ident).await?.pointer;
         let pointer = pointer.ok_or_else(|| Error::not_found(Object::View, ident))?;
         self.gate.permit::<ReadView>(caller, pointer.id)?;
-        Ok(loaded(pointer.metadata_location, unpack(&pointer.metadata)?))
+        loaded_view(&pointer.metadata_location, &unpack(&pointer.metadata)?)
     }
 
     /// Checks that a view exists.
@@ -238,7 +238,7 @@ impl Catalog {
         let json = unpack(&pointer.metadata)?;
         let before = ViewMetadata::parse(&json).map_err(Error::internal)?;
         let Some(metadata) = apply(Some(&before), &change.requirements, &change.updates, self.clock.now())? else {
-            return Ok(Some(loaded(pointer.metadata_location, json)));
+            return loaded_view(&pointer.metadata_location, &json).map(Some);
         };
         let location = locations::inside(&warehouse, &metadata.location)?;
         locations::check_view_paths(&metadata)?;
@@ -246,7 +246,7 @@ impl Catalog {
         let moved_from = (location.as_str() != pointer.location).then_some(pointer.location);
         let prepared = Prepared { permit, namespace_id, expected: pointer.version, file, location, moved_from };
         let swapped = self.publish_view(&warehouse, ident, &prepared).await?;
-        Ok(swapped.then(|| written(&prepared.file)))
+        swapped.then(|| written(&prepared.file)).transpose()
     }
 
     /// Writes the file and swaps the pointer. Whether it swapped; a file that was not published is deleted again.
@@ -306,13 +306,8 @@ impl Catalog {
     }
 }
 
-/// A view has no files but its metadata, which a client gets in the answer: it needs no settings to reach them.
-fn loaded(metadata_location: String, metadata: bytes::Bytes) -> Loaded {
-    Loaded { metadata_location: Some(metadata_location), metadata, config: Arc::default() }
-}
-
-fn written(file: &MetadataFile) -> Loaded {
-    loaded(file.location.to_string(), file.json.clone())
+fn written(file: &MetadataFile) -> Result<Loaded> {
+    loaded_view(file.location.as_str(), &file.json)
 }
 
 /// The metadata of a new view: what its creator says, in updates on an empty one.

@@ -76,7 +76,7 @@ impl Catalog {
         let warehouse = store::warehouse::find(&mut *self.store.connection().await?, warehouse).await?;
         self.gate.permit::<UseWarehouse>(caller, warehouse.id)?;
         let mut config: WarehouseConfig = serde_json::from_value(warehouse.config.clone()).map_err(Error::internal)?;
-        for (name, value) in super::load::table_config(&warehouse)?.iter() {
+        for (name, value) in &super::answer::table_config(&warehouse)? {
             config.defaults.entry(name.clone()).or_insert_with(|| value.clone());
         }
         Ok(ClientConfig { prefix: warehouse.id, config })

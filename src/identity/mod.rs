@@ -6,11 +6,12 @@ mod tokens;
 
 pub use keys::TOKEN_LIFETIME_MAX;
 pub use principals::{Credentials, NewPrincipal};
-pub use tokens::{Grant, Issued};
+pub use tokens::{Grant, Issued, Presented};
 
 use std::sync::Arc;
 
 use chrono::TimeDelta;
+use moka::future::Cache;
 use tokio::sync::RwLock;
 
 use crate::model::vault::Vault;
@@ -25,13 +26,16 @@ pub struct Identity {
     clock: Clock,
     token_lifetime: TimeDelta,
     keys: Arc<RwLock<Option<Arc<keys::KeyRing>>>>,
+    /// Tokens whose signature was found right, by their hash.
+    verified: Cache<tokens::Digest, Presented>,
 }
 
 impl Identity {
     /// Wires it up; nothing is read yet.
     #[must_use]
     pub fn new(store: Store, vault: Arc<Vault>, clock: Clock, token_lifetime: TimeDelta) -> Self {
-        Self { store, vault, clock, token_lifetime, keys: Arc::default() }
+        let verified = Cache::new(tokens::VERIFIED_MAX);
+        Self { store, vault, clock, token_lifetime, keys: Arc::default(), verified }
     }
 }
 

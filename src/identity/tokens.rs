@@ -1,5 +1,8 @@
 //! Tokens: signed JWTs that name a principal, given for its secret or for an earlier token.
 
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use jsonwebtoken::{Algorithm, Header, Validation};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -8,12 +11,18 @@ use super::{Identity, unauthenticated};
 use crate::access::Caller;
 use crate::model::{Error, PrincipalId, Result, Secret};
 use crate::store;
+use crate::store::lookup::Standing;
 use crate::store::principal::{By, Principal};
 
 /// Who issues the tokens, and who they are for.
 const NAME: &str = "nunatak";
 /// A longer text is no token of ours.
 const TOKEN_BYTES_MAX: usize = 4_096;
+/// How many tokens are remembered as verified.
+pub(super) const VERIFIED_MAX: u64 = 100_000;
+
+/// A token's hash.
+pub(super) type Digest = [u8; SHA256_OUTPUT_LEN];
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Claims {
@@ -55,6 +64,43 @@ pub struct Issued {
     pub expires_in: i64,
 }
 
+/// What a token says that its signature and its time speak for. Whether its principal may still call, only the database can say; until
+/// then it names nobody.
+#[derive(Clone, Copy, Debug)]
+pub struct Presented {
+    principal: PrincipalId,
+    generation: i64,
+    /// Seconds since the epoch.
+    expires_at: i64,
+}
+
+impl Presented {
+    /// Whom the token names.
+    #[must_use]
+    pub fn principal(&self) -> PrincipalId {
+        self.principal
+    }
+
+    /// The caller, if the principal stands as it did when it was given the token.
+    ///
+    /// # Errors
+    /// [`crate::model::Kind::Unauthenticated`] when it does not.
+    pub fn confirm(&self, standing: Option<&Arc<Standing>>) -> Result<Caller> {
+        let standing =
+            standing.filter(|standing| standing.id == self.principal && self.holds(standing.disabled, standing.generation));
+        let standing = standing.ok_or_else(refused)?;
+        Ok(Caller { id: standing.id, name: Arc::clone(&standing.name), administrator: standing.administrator })
+    }
+
+    fn holds(&self, disabled: bool, generation: i64) -> bool {
+        !disabled && self.generation == generation
+    }
+
+    fn is_expired(&self, identity: &Identity) -> bool {
+        self.expires_at <= identity.clock.now().timestamp()
+    }
+}
+
 impl Identity {
     /// Gives a token.
     ///
@@ -91,13 +137,38 @@ impl Identity {
         Ok(Issued { token: Secret::from(token), expires_in: self.token_lifetime.num_seconds() })
     }
 
+    /// What this token says, if it is one of ours and has not expired. A signature is checked once, and remembered by the token's hash.
+    ///
+    /// # Errors
+    /// [`crate::model::Kind::Unauthenticated`] when it is not.
+    pub async fn present(&self, token: &Secret) -> Result<Presented> {
+        let mut hash = Digest::default();
+        hash.copy_from_slice(digest(&SHA256, token.expose().as_bytes()).as_ref());
+        let presented = match self.verified.get(&hash).await {
+            Some(presented) => presented,
+            None => {
+                let claims = self.read(token).await?.ok_or_else(refused)?;
+                let presented = Presented { principal: claims.sub, generation: claims.generation, expires_at: claims.exp };
+                // One that has expired would only take the place of another.
+                if !presented.is_expired(self) {
+                    self.verified.insert(hash, presented).await;
+                }
+                presented
+            }
+        };
+        if presented.is_expired(self) {
+            return Err(unauthenticated("The token has expired"));
+        }
+        Ok(presented)
+    }
+
     /// Who shows this token.
     ///
     /// # Errors
-    /// [`crate::model::Kind::Unauthenticated`] when it is not one of ours, or not valid any more.
-    pub async fn authenticate(&self, token: &Secret) -> Result<Caller> {
-        let principal = self.verify(token).await?;
-        Ok(Caller { id: principal.id, name: principal.name, administrator: principal.administrator })
+    /// [`crate::model::Kind::Unauthenticated`] when its principal is gone or disabled, or has a new secret.
+    pub async fn confirm(&self, presented: &Presented) -> Result<Caller> {
+        let standing = self.store.lookups().principal(presented.principal).await?;
+        presented.confirm(standing.as_ref())
     }
 
     async fn login(&self, client_id: &str, secret: &Secret) -> Result<Principal> {
@@ -112,12 +183,9 @@ impl Identity {
 
     /// The principal of a token that is valid now.
     async fn verify(&self, token: &Secret) -> Result<Principal> {
-        let claims = self.read(token).await?.ok_or_else(refused)?;
-        if claims.exp <= self.clock.now().timestamp() {
-            return Err(unauthenticated("The token has expired"));
-        }
-        let found = store::principal::find(&mut *self.store.connection().await?, By::Id(claims.sub)).await?;
-        found.filter(|principal| principal.disabled_at.is_none() && claims.generation == principal.generation).ok_or_else(refused)
+        let presented = self.present(token).await?;
+        let found = store::principal::find(&mut *self.store.connection().await?, By::Id(presented.principal)).await?;
+        found.filter(|principal| presented.holds(principal.disabled_at.is_some(), principal.generation)).ok_or_else(refused)
     }
 
     /// What a token of ours says, expired or not; `None` where the key that signed it is not known (any more).

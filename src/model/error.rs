@@ -2,6 +2,7 @@
 //! to HTTP in one place.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// The result of everything that can fail towards a caller.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -73,12 +74,13 @@ pub enum Kind {
     Internal,
 }
 
-/// An error: its kind, a message that a caller may read, and a cause that only the log shows.
-#[derive(Debug)]
+/// An error: its kind, a message that a caller may read, and a cause that only the log shows. Requests that share a statement share its
+/// error.
+#[derive(Clone, Debug)]
 pub struct Error {
     kind: Kind,
     message: String,
-    cause: Option<Cause>,
+    cause: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
@@ -125,7 +127,7 @@ impl Error {
     /// Adds a cause, for the log alone.
     #[must_use]
     pub fn because(mut self, cause: impl Into<Cause>) -> Self {
-        self.cause = Some(cause.into());
+        self.cause = Some(Arc::from(cause.into()));
         self
     }
 

@@ -68,6 +68,12 @@ impl NamespaceIdent {
         &self.0
     }
 
+    /// The levels in one text, with [`LEVEL_SEPARATOR`] between them.
+    #[must_use]
+    pub fn joined(&self) -> String {
+        self.0.join("\u{1f}")
+    }
+
     /// The last level.
     #[must_use]
     pub fn name(&self) -> &str {

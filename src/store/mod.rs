@@ -5,6 +5,7 @@ pub mod deletion;
 pub mod embedded;
 pub mod error;
 pub mod installation;
+pub mod lookup;
 pub mod metrics_report;
 pub mod namespace;
 pub mod principal;
@@ -17,10 +18,11 @@ use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection as _, PgPool, Postgres};
+use sqlx::{ConnectOptions as _, Connection as _, PgPool, Postgres};
 
 use crate::model::{Error, Result};
 use error::{read_error, write_error};
+use lookup::Lookups;
 
 /// A transaction; who begins it commits it, and dropping it rolls it back.
 pub type Tx = sqlx::Transaction<'static, Postgres>;
@@ -31,10 +33,12 @@ pub type Connection = PoolConnection<Postgres>;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
 
-/// What every connection has, whatever the database's defaults are: the isolation that the statements are written for, and an end to
-/// waiting for a lock whose holder has vanished.
+/// What every connection has, whatever the database's defaults are: the isolation that the statements are written for, an end to
+/// waiting for a lock whose holder has vanished, no compilation of statements that take microseconds, and no new plan each time for those
+/// that have one good plan: they are written so that every one has.
 const SESSION: &str = "SET default_transaction_isolation = 'read committed'; SET lock_timeout = '30s';
-     SET idle_in_transaction_session_timeout = '60s'; SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10";
+     SET idle_in_transaction_session_timeout = '60s'; SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10;
+     SET jit = off; SET plan_cache_mode = force_generic_plan";
 /// How long a request waits for a connection.
 const ACQUIRE_SECONDS_MAX: u64 = 10;
 /// A connection that was idle for longer is asked whether it still lives before it is used.
@@ -44,10 +48,11 @@ const IDLE_TRUSTED: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: PgPool,
+    lookups: Lookups,
 }
 
 impl Store {
-    /// A pool of at most `connections_max` connections; opens none yet.
+    /// A pool of at most `connections_max` connections, and one more for lookups; opens none yet.
     #[must_use]
     pub fn new(options: PgConnectOptions, connections_max: u32) -> Self {
         let options = options.application_name("nunatak");
@@ -55,7 +60,7 @@ impl Store {
             .max_connections(connections_max)
             .acquire_timeout(Duration::from_secs(ACQUIRE_SECONDS_MAX))
             .test_before_acquire(false)
-            .after_connect(|connection, _| Box::pin(async move { sqlx::raw_sql(SESSION).execute(connection).await.map(drop) }))
+            .after_connect(|connection, _| Box::pin(set_up(connection)))
             .before_acquire(|connection, meta| {
                 Box::pin(async move {
                     if meta.idle_for > IDLE_TRUSTED {
@@ -64,8 +69,8 @@ impl Store {
                     Ok(true)
                 })
             })
-            .connect_lazy_with(options);
-        Self { pool }
+            .connect_lazy_with(options.clone());
+        Self { pool, lookups: Lookups::start(options) }
     }
 
     /// Applies the migrations that are missing. Any number of servers may do so at once: they take turns.
@@ -75,6 +80,12 @@ impl Store {
     pub async fn migrate(&self) -> anyhow::Result<()> {
         MIGRATIONS.run(&self.pool).await?;
         Ok(())
+    }
+
+    /// What requests ask in a statement that they share.
+    #[must_use]
+    pub fn lookups(&self) -> &Lookups {
+        &self.lookups
     }
 
     /// A connection for single statements.
@@ -113,6 +124,17 @@ impl Store {
     pub async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+/// A connection outside the pool.
+async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
+    let mut connection = options.connect().await?;
+    set_up(&mut connection).await?;
+    Ok(connection)
+}
+
+async fn set_up(connection: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::raw_sql(SESSION).execute(connection).await.map(drop)
 }
 
 /// Commits a transaction.

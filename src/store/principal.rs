@@ -71,7 +71,7 @@ pub async fn list(
     sqlx::query_as!(
         Principal,
         "SELECT id, name, client_id, secret_digest, administrator, disabled_at, generation, created_at
-         FROM principal WHERE $1::text IS NULL OR name > $1 ORDER BY name LIMIT $2",
+         FROM principal WHERE name > coalesce($1, '') ORDER BY name LIMIT $2",
         after,
         limit
     )

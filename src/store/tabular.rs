@@ -23,8 +23,6 @@ pub struct Pointer {
     pub id: TableId,
     /// Its place in the order of commits.
     pub version: i64,
-    /// The table's location.
-    pub location: String,
     /// The metadata file.
     pub metadata_location: String,
     /// Its bytes, compressed with zstd.
@@ -61,12 +59,11 @@ pub async fn resolve(
     warehouse: &WarehouseRef,
     idents: &[&TableIdent],
 ) -> Result<(Warehouse, Vec<Resolved>)> {
-    let paths: Vec<String> = idents.iter().map(|ident| ident.namespace.levels().join(&LEVEL_SEPARATOR.to_string())).collect();
+    let paths: Vec<String> = idents.iter().map(|ident| ident.namespace.joined()).collect();
     let names: Vec<String> = idents.iter().map(|ident| ident.name.clone()).collect();
     let rows = sqlx::query!(
         r#"SELECT w.id, w.name, w.root, w.storage, w.storage_secret, w.config, w.version, w.created_at, w.updated_at,
                   n.id AS "namespace_id?", t.id AS "table_id?", t.kind AS "kind?", t.version AS "table_version?",
-                  t.location AS "location?",
                   t.metadata_location AS "metadata_location?", t.metadata AS "metadata?"
            FROM warehouse w
            CROSS JOIN unnest($3::text[], $4::text[]) WITH ORDINALITY AS asked (path, name, ordinal)
@@ -87,9 +84,9 @@ pub async fn resolve(
     let mut resolved = Vec::with_capacity(rows.len());
     for row in rows {
         let is_view = row.kind.as_deref() == Some(TabularKind::View.text());
-        let pointer = match (row.table_id, row.table_version, row.location, row.metadata_location, row.metadata) {
-            (Some(id), Some(version), Some(location), Some(metadata_location), Some(metadata)) if !is_view => {
-                Some(Pointer { id: TableId(id), version, location, metadata_location, metadata })
+        let pointer = match (row.table_id, row.table_version, row.metadata_location, row.metadata) {
+            (Some(id), Some(version), Some(metadata_location), Some(metadata)) if !is_view => {
+                Some(Pointer { id: TableId(id), version, metadata_location, metadata })
             }
             _ => None,
         };
@@ -107,6 +104,26 @@ pub async fn resolve(
         });
     }
     Ok((found.ok_or_else(|| warehouse.missing())?, resolved))
+}
+
+/// A table's metadata, by its id.
+#[derive(Clone, Debug)]
+pub struct Content {
+    /// The metadata file.
+    pub metadata_location: String,
+    /// Its bytes, compressed with zstd.
+    pub metadata: Vec<u8>,
+}
+
+/// The metadata of a table, if it is still there.
+///
+/// # Errors
+/// [`crate::model::Kind::Unavailable`] when the database does not answer.
+pub async fn content(connection: &mut PgConnection, id: TableId) -> Result<Option<Content>> {
+    sqlx::query_as!(Content, "SELECT metadata_location, metadata FROM tabular WHERE id = $1", id.0)
+        .fetch_optional(connection)
+        .await
+        .map_err(read_error)
 }
 
 /// What a table's name leads to, without its metadata.
@@ -172,8 +189,7 @@ pub async fn list(
     limit: i64,
 ) -> Result<Vec<String>> {
     sqlx::query_scalar!(
-        "SELECT name FROM tabular
-         WHERE namespace_id = $1 AND kind = $4 AND ($2::text IS NULL OR name > $2) ORDER BY name LIMIT $3",
+        "SELECT name FROM tabular WHERE namespace_id = $1 AND kind = $4 AND name > coalesce($2, '') ORDER BY name LIMIT $3",
         permit.resource().0,
         after,
         limit,
@@ -189,6 +205,8 @@ pub async fn list(
 pub struct Swap<'a> {
     /// Leave to commit to the table.
     pub permit: &'a Permit<CommitTable>,
+    /// The namespace and the name by which the table was found; under another it is not the one that was asked for.
+    pub name: (NamespaceId, &'a str),
     /// The version that the commit was made on.
     pub expected: i64,
     /// The new metadata file.
@@ -201,11 +219,19 @@ pub struct Swap<'a> {
     pub expired_files: &'a [String],
 }
 
-/// A table that a commit does not change but requires something of, and the version at which that holds.
-pub type Held<'a> = (&'a Permit<CommitTable>, i64);
+/// A table that a commit does not change but requires something of.
+#[derive(Debug)]
+pub struct Held<'a> {
+    /// Leave to commit to the table.
+    pub permit: &'a Permit<CommitTable>,
+    /// The namespace and the name by which it was found.
+    pub name: (NamespaceId, &'a str),
+    /// The version at which what is required holds.
+    pub expected: i64,
+}
 
 /// Compares and swaps the pointers of all tables, or of none, in one statement: it locks the rows in the order of their ids (so that two
-/// commits never wait for each other in a circle), swaps if every one of them and of `held` still has the version expected, and queues
+/// commits never wait for each other in a circle), swaps if every one of them and of `held` still has the name and the version expected, and queues
 /// the expired files. Whether it swapped.
 ///
 /// # Errors
@@ -219,38 +245,39 @@ pub async fn swap(
     delete_at: DateTime<Utc>,
 ) -> Result<bool> {
     let ids: Vec<Uuid> = swaps.iter().map(|swap| swap.permit.resource().0).collect();
-    let expected: Vec<i64> = swaps.iter().map(|swap| swap.expected).collect();
     let metadata_locations: Vec<String> = swaps.iter().map(|swap| swap.metadata_location.to_owned()).collect();
     let metadata: Vec<&[u8]> = swaps.iter().map(|swap| swap.metadata).collect();
     let locations: Vec<String> = swaps.iter().map(|swap| swap.location.to_owned()).collect();
     let expired = swaps.iter().flat_map(|swap| swap.expired_files.iter().map(|uri| (swap.permit.resource().0, uri.clone())));
     let (expired_ids, expired_uris): (Vec<Uuid>, Vec<String>) = expired.unzip();
-    let (held_ids, held_versions): (Vec<Uuid>, Vec<i64>) =
-        held.iter().map(|(permit, version)| (permit.resource().0, *version)).unzip();
+    let guards = swaps.iter().map(|swap| (swap.permit.resource().0, swap.name, swap.expected));
+    let guards: Vec<_> = guards.chain(held.iter().map(|held| (held.permit.resource().0, held.name, held.expected))).collect();
+    let guard_ids: Vec<Uuid> = guards.iter().map(|(id, ..)| *id).collect();
+    let guard_namespaces: Vec<Uuid> = guards.iter().map(|(_, (namespace, _), _)| namespace.0).collect();
+    let guard_names: Vec<&str> = guards.iter().map(|(_, (_, name), _)| *name).collect();
+    let guard_versions: Vec<i64> = guards.iter().map(|(.., expected)| *expected).collect();
     let done = sqlx::query!(
         r#"WITH wanted AS (
-               SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::bytea[], $5::text[])
-                   AS w (id, expected, metadata_location, metadata, location)
+               SELECT * FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::text[]) AS w (id, metadata_location, metadata, location)
            ), held AS (
                SELECT t.id FROM tabular t
-               JOIN (SELECT id, expected FROM wanted UNION ALL SELECT * FROM unnest($10::uuid[], $11::bigint[])) AS w (id, expected)
-                   ON w.id = t.id AND w.expected = t.version
+               JOIN unnest($9::uuid[], $10::uuid[], $11::text[], $12::bigint[]) AS guard (id, namespace_id, name, version)
+                   ON guard.id = t.id AND guard.namespace_id = t.namespace_id AND guard.name = t.name AND guard.version = t.version
                ORDER BY t.id FOR UPDATE OF t
            ), swapped AS (
                UPDATE tabular t
                SET version = t.version + 1, metadata_location = w.metadata_location, metadata = w.metadata, location = w.location,
-                   updated_at = $6
+                   updated_at = $5
                FROM wanted w
-               WHERE t.id = w.id AND t.version = w.expected AND (SELECT count(*) FROM held) = cardinality($1) + cardinality($10)
+               WHERE t.id = w.id AND (SELECT count(*) FROM held) = cardinality($9)
                RETURNING t.id, t.warehouse_id, t.table_uuid, t.location
            ), queued AS (
                INSERT INTO deletion (warehouse_id, kind, uri, table_uuid, location, queued_at, due_at)
-               SELECT s.warehouse_id, 'metadata', e.uri, s.table_uuid, s.location, $6, $9
-               FROM unnest($7::uuid[], $8::text[]) AS e (id, uri) JOIN swapped s ON s.id = e.id
+               SELECT s.warehouse_id, 'metadata', e.uri, s.table_uuid, s.location, $5, $8
+               FROM unnest($6::uuid[], $7::text[]) AS e (id, uri) JOIN swapped s ON s.id = e.id
            )
            SELECT (SELECT count(*) FROM swapped) AS "swapped!", (SELECT count(*) FROM held) AS "held!""#,
         &ids,
-        &expected,
         &metadata_locations,
         &metadata as _,
         &locations,
@@ -258,14 +285,16 @@ pub async fn swap(
         &expired_ids,
         &expired_uris,
         delete_at,
-        &held_ids,
-        &held_versions
+        &guard_ids,
+        &guard_namespaces,
+        &guard_names as _,
+        &guard_versions
     )
     .fetch_one(connection)
     .await
     .on_constraint(&[("tabular_location_unique", &|| Error::invalid("Invalid location: another table has it"))])?;
     let is = |count: i64, expected: usize| usize::try_from(count).is_ok_and(|count| count == expected);
-    match (is(done.held, ids.len() + held.len()), done.swapped) {
+    match (is(done.held, guards.len()), done.swapped) {
         (true, swapped) if is(swapped, ids.len()) => Ok(true),
         (false, 0) => Ok(false),
         (_, swapped) => Err(Error::new(Kind::Unknown, format!("{swapped} of {} pointers were swapped", ids.len()))),

@@ -10,7 +10,7 @@ use crate::access::{ManageWarehouses, Permit};
 use crate::model::{Error, Kind, Object, Result, WarehouseId};
 
 /// By what a warehouse is named: the prefix of the Iceberg API may be either.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum WarehouseRef {
     /// Its id.
     Id(WarehouseId),
@@ -96,7 +96,7 @@ pub async fn list(connection: &mut PgConnection, after: Option<&str>, limit: i64
     sqlx::query_as!(
         Warehouse,
         "SELECT id, name, root, storage, storage_secret, config, version, created_at, updated_at
-         FROM warehouse WHERE $1::text IS NULL OR name > $1 ORDER BY name LIMIT $2",
+         FROM warehouse WHERE name > coalesce($1, '') ORDER BY name LIMIT $2",
         after,
         limit
     )

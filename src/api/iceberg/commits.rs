@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::tables::{LoadTableResponse, render_table};
 use crate::api::Api;
 use crate::api::error::{ApiResult, ErrorBody};
-use crate::api::extract::{Caller, JsonOf, PathOf, table, warehouse};
+use crate::api::extract::{JsonOf, PathOf, Token, table, warehouse};
 use crate::catalog::commit::TableChange;
 use crate::model::iceberg::{Requirement, Update};
 use crate::model::{Error, TableIdent};
@@ -53,7 +53,7 @@ pub struct CommitTransactionRequest {
 )]
 pub async fn commit_table(
     State(api): State<Api>,
-    Caller(caller): Caller,
+    Token(presented): Token,
     PathOf((prefix, namespace, name)): PathOf<(String, String, String)>,
     JsonOf(request): JsonOf<CommitTableRequest>,
 ) -> ApiResult<Response> {
@@ -62,9 +62,9 @@ pub async fn commit_table(
         return Err(Error::invalid("Invalid commit: the identifier is another than the path's").into());
     }
     let change = TableChange { identifier, requirements: request.requirements, updates: request.updates };
-    let loaded = api.catalog.commit(&caller, &warehouse(&prefix), &[change]).await?;
-    let loaded = loaded.first().ok_or_else(|| Error::internal("no answer for a commit"))?;
-    Ok(render_table(loaded)?)
+    let loaded = api.catalog.commit(&presented, &warehouse(&prefix), &[change]).await?;
+    let loaded = loaded.into_iter().next().ok_or_else(|| Error::internal("no answer for a commit"))?;
+    Ok(render_table(loaded))
 }
 
 /// Commit to many tables: all or none
@@ -82,10 +82,10 @@ pub async fn commit_table(
 )]
 pub async fn commit_transaction(
     State(api): State<Api>,
-    Caller(caller): Caller,
+    Token(presented): Token,
     PathOf(prefix): PathOf<String>,
     JsonOf(request): JsonOf<CommitTransactionRequest>,
 ) -> ApiResult<StatusCode> {
-    api.catalog.commit(&caller, &warehouse(&prefix), &request.table_changes).await?;
+    api.catalog.commit(&presented, &warehouse(&prefix), &request.table_changes).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -8,18 +8,18 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::api::Api;
 use crate::api::error::{ApiResult, ErrorBody};
 use crate::api::extract::{
-    Caller, JsonBytes, JsonOf, Paging, PathOf, QueryOf, namespace, page_token, parse_json, table, warehouse,
+    Accepted, Caller, JsonBytes, JsonOf, Paging, PathOf, QueryOf, Token, namespace, page_token, parse_json, table, warehouse,
 };
+use crate::catalog::answer::{Answer, Encoding};
 use crate::catalog::create::CreateTableRequest;
 use crate::catalog::{Loaded, Snapshots};
 use crate::model::iceberg::TableMetadata;
-use crate::model::{Error, Kind, NamespaceIdent, Result, TableIdent};
+use crate::model::{Error, Kind, NamespaceIdent, TableIdent};
 
 /// The longest metrics report that is kept.
 const REPORT_BYTES_MAX: usize = 1024 * 1024;
@@ -86,20 +86,24 @@ pub struct LoadQuery {
     snapshots: Option<String>,
 }
 
-/// The one place that writes a table for a client. The metadata goes out as it is stored, byte for byte.
-pub fn render_table(loaded: &Loaded) -> Result<Response> {
-    #[derive(Serialize)]
-    #[serde(rename_all = "kebab-case")]
-    struct Body<'a> {
-        metadata_location: Option<&'a str>,
-        metadata: &'a RawValue,
-        config: &'a BTreeMap<String, String>,
-    }
+const ACCEPT_ENCODING: HeaderValue = HeaderValue::from_static("accept-encoding");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-    let metadata: &RawValue = serde_json::from_slice(&loaded.metadata).map_err(Error::internal)?;
-    let body = Body { metadata_location: loaded.metadata_location.as_deref(), metadata, config: &loaded.config };
-    let bytes = serde_json::to_vec(&body).map_err(Error::internal)?;
-    Ok(([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], bytes).into_response())
+/// A table for a client.
+pub fn render_table(loaded: Loaded) -> Response {
+    ([(header::CONTENT_TYPE, JSON)], loaded.body).into_response()
+}
+
+/// A table as it is kept ready to send.
+fn render_answer(answer: Answer) -> Response {
+    let mut response = ([(header::CONTENT_TYPE, JSON), (header::VARY, ACCEPT_ENCODING)], answer.body).into_response();
+    let encoding = match answer.encoding {
+        Encoding::Identity => return response,
+        Encoding::Gzip => HeaderValue::from_static("gzip"),
+        Encoding::Zstd => HeaderValue::from_static("zstd"),
+    };
+    response.headers_mut().insert(header::CONTENT_ENCODING, encoding);
+    response
 }
 
 /// List tables
@@ -146,7 +150,7 @@ pub async fn create_table(
     PathOf((prefix, name)): PathOf<(String, String)>,
     JsonOf(request): JsonOf<CreateTableRequest>,
 ) -> ApiResult<Response> {
-    Ok(render_table(&api.catalog.create_table(&caller, &warehouse(&prefix), namespace(&name)?, request).await?)?)
+    Ok(render_table(api.catalog.create_table(&caller, &warehouse(&prefix), namespace(&name)?, request).await?))
 }
 
 /// Load a table
@@ -164,7 +168,8 @@ pub async fn create_table(
 )]
 pub async fn load_table(
     State(api): State<Api>,
-    Caller(caller): Caller,
+    Token(presented): Token,
+    Accepted(encoding): Accepted,
     PathOf((prefix, namespace, name)): PathOf<(String, String, String)>,
     QueryOf(query): QueryOf<LoadQuery>,
 ) -> ApiResult<Response> {
@@ -173,7 +178,8 @@ pub async fn load_table(
         Some("refs") => Snapshots::Refs,
         Some(_) => return Err(Error::invalid("Invalid snapshots: all or refs expected").into()),
     };
-    Ok(render_table(&api.catalog.load_table(&caller, &warehouse(&prefix), &table(&namespace, &name)?, snapshots).await?)?)
+    let (warehouse, table) = (warehouse(&prefix), table(&namespace, &name)?);
+    Ok(render_answer(api.catalog.load_table(&presented, &warehouse, &table, snapshots, encoding).await?))
 }
 
 /// Check that a table exists
@@ -247,7 +253,7 @@ pub async fn register_table(
         return Err(Error::invalid("Registering over an existing table is not supported").into());
     }
     let ident = TableIdent::new(namespace(&name)?, request.name)?;
-    Ok(render_table(&api.catalog.register_table(&caller, &warehouse(&prefix), &ident, &request.metadata_location).await?)?)
+    Ok(render_table(api.catalog.register_table(&caller, &warehouse(&prefix), &ident, &request.metadata_location).await?))
 }
 
 /// Rename a table

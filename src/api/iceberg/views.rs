@@ -92,7 +92,7 @@ pub async fn create_view(
     PathOf((prefix, name)): PathOf<(String, String)>,
     JsonOf(request): JsonOf<CreateViewRequest>,
 ) -> ApiResult<Response> {
-    Ok(render_table(&api.catalog.create_view(&caller, &warehouse(&prefix), namespace(&name)?, request).await?)?)
+    Ok(render_table(api.catalog.create_view(&caller, &warehouse(&prefix), namespace(&name)?, request).await?))
 }
 
 /// Load a view
@@ -112,7 +112,7 @@ pub async fn load_view(
     Caller(caller): Caller,
     PathOf((prefix, namespace, name)): PathOf<(String, String, String)>,
 ) -> ApiResult<Response> {
-    Ok(render_table(&api.catalog.load_view(&caller, &warehouse(&prefix), &view(&namespace, name)?).await?)?)
+    Ok(render_table(api.catalog.load_view(&caller, &warehouse(&prefix), &view(&namespace, name)?).await?))
 }
 
 /// Check that a view exists
@@ -161,7 +161,7 @@ pub async fn replace_view(
         return Err(Error::invalid("Invalid commit: the identifier is another than the path's").into());
     }
     let change = ViewChange { requirements: request.requirements, updates: request.updates };
-    Ok(render_table(&api.catalog.replace_view(&caller, &warehouse(&prefix), &identifier, &change).await?)?)
+    Ok(render_table(api.catalog.replace_view(&caller, &warehouse(&prefix), &identifier, &change).await?))
 }
 
 /// Drop a view
