@@ -1,4 +1,3 @@
 -- Views beside tables: they share names, locations, and the pointer that a commit compares and swaps. What was there are tables.
--- Of a view, `table_uuid` is the `view-uuid` of its metadata.
+-- The default stays, for servers of the version before. Of a view, `table_uuid` is the `view-uuid` of its metadata.
 ALTER TABLE tabular ADD COLUMN kind text NOT NULL DEFAULT 'table' CONSTRAINT tabular_kind CHECK (kind IN ('table', 'view'));
-ALTER TABLE tabular ALTER COLUMN kind DROP DEFAULT;

@@ -82,7 +82,7 @@ pub struct KnownWarehouse {
     /// The warehouse.
     pub(super) warehouse: Warehouse,
     /// What clients are told about the files of its tables, as JSON.
-    pub(super) config: String,
+    config: String,
 }
 
 impl KnownWarehouse {
@@ -181,27 +181,35 @@ fn frame(metadata_location: Option<&str>, config: &str) -> Result<(String, Strin
     Ok((format!("{{\"metadata-location\":{location},\"metadata\":"), format!(",\"config\":{config}}}")))
 }
 
-/// The table or view, with its metadata byte for byte as the metadata file has it, and the JSON of its configuration.
-pub(super) fn loaded(metadata_location: Option<&str>, json: &[u8], config: &str) -> Result<Loaded> {
-    let (head, tail) = frame(metadata_location, config)?;
+/// The table, with its metadata byte for byte as the metadata file has it.
+pub(super) fn loaded(metadata_location: Option<&str>, json: &[u8], known: &KnownWarehouse) -> Result<Loaded> {
+    Ok(framed(json, frame(metadata_location, &known.config)?))
+}
+
+/// A view, likewise (`LoadViewResult`). It has no files but its metadata, which is in the answer: nothing is to be said of how to reach them.
+pub(super) fn loaded_view(metadata_location: &str, json: &[u8]) -> Result<Loaded> {
+    Ok(framed(json, frame(Some(metadata_location), "{}")?))
+}
+
+fn framed(json: &[u8], (head, tail): (String, String)) -> Loaded {
     let mut body = Vec::with_capacity(head.len() + json.len() + tail.len());
     body.extend_from_slice(head.as_bytes());
     body.extend_from_slice(json);
     body.extend_from_slice(tail.as_bytes());
-    Ok(Loaded { body: Bytes::from(body), metadata: head.len()..head.len() + json.len() })
+    Loaded { body: Bytes::from(body), metadata: head.len()..head.len() + json.len() }
 }
 
 /// The same from the metadata as the database keeps it, decompressed in place.
-pub(super) fn unpacked(metadata_location: &str, packed: &[u8], config: &str) -> Result<Loaded> {
-    let (head, tail) = frame(Some(metadata_location), config)?;
+pub(super) fn unpacked(metadata_location: &str, packed: &[u8], known: &KnownWarehouse) -> Result<Loaded> {
+    let (head, tail) = frame(Some(metadata_location), &known.config)?;
     let mut body = Vec::new();
     let metadata = unpack_into(&mut body, &head, packed, &tail)?;
     Ok(Loaded { body: Bytes::from(body), metadata })
 }
 
 /// The metadata in a body that is kept.
-pub(super) fn metadata_of(body: &Bytes, metadata_location: &str, config: &str) -> Result<Bytes> {
-    let (head, tail) = frame(Some(metadata_location), config)?;
+pub(super) fn metadata_of(body: &Bytes, metadata_location: &str, known: &KnownWarehouse) -> Result<Bytes> {
+    let (head, tail) = frame(Some(metadata_location), &known.config)?;
     let end = body.len().checked_sub(tail.len()).filter(|end| head.len() <= *end);
     let end = end.ok_or_else(|| Error::internal("an answer is shorter than what is around its metadata"))?;
     Ok(body.slice(head.len()..end))

@@ -153,7 +153,7 @@ impl Catalog {
             tables.push(match outcome {
                 Outcome::Unchanged { loaded, .. } => loaded,
                 Outcome::Prepared(prepared) => {
-                    let loaded = answer::loaded(Some(prepared.file.location.as_str()), &prepared.file.json, &known.config)?;
+                    let loaded = answer::loaded(Some(prepared.file.location.as_str()), &prepared.file.json, &known)?;
                     self.keep(&known, prepared.position(), &loaded).await;
                     loaded
                 }
@@ -192,7 +192,7 @@ impl Catalog {
         let before = TableMetadata::parse(&json).map_err(Error::internal)?;
         let base = Base { metadata: &before, file: &position.metadata_location };
         let Some(applied) = apply(Some(base), &change.requirements, &change.updates, now)? else {
-            let loaded = answer::loaded(Some(&position.metadata_location), &json, &known.config)?;
+            let loaded = answer::loaded(Some(&position.metadata_location), &json, known)?;
             return Ok(Outcome::Unchanged { change, loaded, permit, namespace_id: namespace, version: position.version });
         };
         let metadata = applied.metadata;

@@ -78,7 +78,7 @@ impl Catalog {
         let metadata = new_metadata(request, &location, self.clock.now())?;
         locations::check_paths(&metadata)?;
         if stage {
-            return loaded(None, metadata.to_json()?.as_ref(), &target.known.config);
+            return loaded(None, metadata.to_json()?.as_ref(), &target.known);
         }
         let file = metadata_file::render(&metadata, 0)?;
         self.files.of(warehouse)?.write(&file.location, file.bytes.clone()).await?;
@@ -97,7 +97,7 @@ impl Catalog {
             return Err(error);
         }
         let position = Position { id, version: 0, metadata_location: file.location.as_str().into() };
-        let loaded = loaded(Some(&position.metadata_location), &file.json, &target.known.config)?;
+        let loaded = loaded(Some(&position.metadata_location), &file.json, &target.known)?;
         self.keep(&target.known, position, &loaded).await;
         Ok(loaded)
     }

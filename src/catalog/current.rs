@@ -77,7 +77,7 @@ impl Catalog {
         let Some(known) = self.answers.warehouse(place.warehouse_id, place.warehouse_stamp).await else { return Ok(None) };
         let key = key(place, position, Snapshots::All, Encoding::Identity);
         let Some(kept) = self.answers.get(&key).await else { return Ok(None) };
-        let metadata = answer::metadata_of(&kept.body, &position.metadata_location, &known.config)?;
+        let metadata = answer::metadata_of(&kept.body, &position.metadata_location, &known)?;
         let table = CurrentTable { position: position.clone(), metadata };
         Ok(Some((known, Current { namespace_id: place.namespace_id, table: Some(table), is_view: false })))
     }

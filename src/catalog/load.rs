@@ -108,12 +108,12 @@ impl Catalog {
         // What is kept is about this much smaller than what is made of it.
         let size = content.metadata.len().saturating_mul(8);
         let render = move || {
-            let loaded = answer::unpacked(&content.metadata_location, &content.metadata, &known.config)?;
+            let loaded = answer::unpacked(&content.metadata_location, &content.metadata, &known)?;
             let loaded = match snapshots {
                 Snapshots::All => loaded,
                 Snapshots::Refs => {
                     let json = referenced_only(loaded.metadata())?;
-                    answer::loaded(Some(&content.metadata_location), &json, &known.config)?
+                    answer::loaded(Some(&content.metadata_location), &json, &known)?
                 }
             };
             answer::encoded(loaded.body, encoding)

@@ -53,6 +53,6 @@ impl Catalog {
         };
         store::tabular::insert(&mut tx, &target.permit, &table, self.clock.now()).await?;
         store::commit(tx).await?;
-        loaded(Some(file.as_str()), &json, &target.known.config)
+        loaded(Some(file.as_str()), &json, &target.known)
     }
 }

@@ -11,9 +11,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use self::apply::apply;
+use super::answer::loaded_view;
 use super::commit::{ATTEMPTS_MAX, SETTLE_ATTEMPTS, SETTLE_PAUSE, count};
 use super::metadata_file::{MetadataFile, render_view, unpack};
-use super::{Catalog, Loaded, Page, PageRequest, answer, locations};
+use super::{Catalog, Loaded, Page, PageRequest, locations};
 use crate::access::{Caller, CreateView, DropView, ListNamespace, Permit, ReadView, RenameView, ReplaceView};
 use crate::model::iceberg::update::LAST_ADDED;
 use crate::model::iceberg::{Schema, ViewMetadata, ViewRequirement, ViewUpdate, ViewVersion};
@@ -133,7 +134,7 @@ impl Catalog {
         let pointer = self.resolve_view(warehouse, ident).await?.pointer;
         let pointer = pointer.ok_or_else(|| Error::not_found(Object::View, ident))?;
         self.gate.permit::<ReadView>(caller, pointer.id)?;
-        loaded(&pointer.metadata_location, &unpack(&pointer.metadata)?)
+        loaded_view(&pointer.metadata_location, &unpack(&pointer.metadata)?)
     }
 
     /// Checks that a view exists.
@@ -237,7 +238,7 @@ impl Catalog {
         let json = unpack(&pointer.metadata)?;
         let before = ViewMetadata::parse(&json).map_err(Error::internal)?;
         let Some(metadata) = apply(Some(&before), &change.requirements, &change.updates, self.clock.now())? else {
-            return loaded(&pointer.metadata_location, &json).map(Some);
+            return loaded_view(&pointer.metadata_location, &json).map(Some);
         };
         let location = locations::inside(&warehouse, &metadata.location)?;
         locations::check_view_paths(&metadata)?;
@@ -305,13 +306,8 @@ impl Catalog {
     }
 }
 
-/// A view has no files but its metadata, which a client gets in the answer: it needs no settings to reach them.
-fn loaded(metadata_location: &str, metadata: &[u8]) -> Result<Loaded> {
-    answer::loaded(Some(metadata_location), metadata, "{}")
-}
-
 fn written(file: &MetadataFile) -> Result<Loaded> {
-    loaded(file.location.as_str(), &file.json)
+    loaded_view(file.location.as_str(), &file.json)
 }
 
 /// The metadata of a new view: what its creator says, in updates on an empty one.

@@ -189,8 +189,7 @@ pub async fn list(
     limit: i64,
 ) -> Result<Vec<String>> {
     sqlx::query_scalar!(
-        "SELECT name FROM tabular
-         WHERE namespace_id = $1 AND kind = $4 AND name > coalesce($2, '') ORDER BY name LIMIT $3",
+        "SELECT name FROM tabular WHERE namespace_id = $1 AND kind = $4 AND name > coalesce($2, '') ORDER BY name LIMIT $3",
         permit.resource().0,
         after,
         limit,

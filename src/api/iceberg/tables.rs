@@ -36,7 +36,7 @@ pub struct ListTablesResponse {
 
 /// A table.
 #[derive(ToSchema)]
-#[allow(dead_code, reason = "it describes what catalog::answer writes")]
+#[allow(dead_code, reason = "it describes what render_table writes")]
 pub struct LoadTableResponse {
     /// The metadata file; null for a table that is staged only.
     #[schema(rename = "metadata-location")]

@@ -19,7 +19,7 @@ use crate::model::{Error, NamespaceIdent, Result, TableIdent};
 
 /// A view.
 #[derive(ToSchema)]
-#[allow(dead_code, reason = "it describes what catalog::answer writes")]
+#[allow(dead_code, reason = "it describes what render_table writes")]
 pub struct LoadViewResponse {
     /// The metadata file.
     #[schema(rename = "metadata-location")]
