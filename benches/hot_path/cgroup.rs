@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
+const PREFIX: &str = "nunatak-hot-path-";
+
 /// A control group with a bound, to vanish with this value.
 pub struct Cgroup {
     directory: PathBuf,
@@ -39,7 +41,8 @@ impl Cgroup {
                     parent.parent().filter(|parent| parent.starts_with(root) && handed_on(parent)).context("no leave")?.into();
             }
         }
-        let directory = parent.join(format!("nunatak-hot-path-{}", std::process::id()));
+        remove_leftovers(&parent);
+        let directory = parent.join(format!("{PREFIX}{}", std::process::id()));
         fs::create_dir(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
         let group = Self { directory, version };
         group.limit(bytes)?;
@@ -93,5 +96,14 @@ impl Drop for Cgroup {
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
         eprintln!("the control group {} stays", self.directory.display());
+    }
+}
+
+/// Groups of runs that were killed. The kernel keeps those that have processes.
+fn remove_leftovers(parent: &Path) {
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(PREFIX) {
+            let _ = fs::remove_dir(entry.path());
+        }
     }
 }

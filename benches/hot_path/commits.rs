@@ -129,29 +129,31 @@ pub fn measure(
                 contenders.push(Box::new(asked(peer, Commits::new(peer, spread, series))));
             }
             let rows = rounds.run(&mut contenders)?;
-            report(&rows, what, connections, summary);
+            report(&rows, if floor.is_some() { 2 } else { 0 }, what, connections, summary);
         }
     }
     Ok(())
 }
 
-fn report(rows: &[Row], what: &str, connections: usize, summary: &mut Summary) {
+/// `floors` of the rows, after the first, are what any catalog has to do; the ratio is to the first of them.
+fn report(rows: &[Row], floors: usize, what: &str, connections: usize, summary: &mut Summary) {
+    let server = &rows[0];
     for (index, row) in rows.iter().enumerate() {
-        let note = if index == 0 {
-            String::new()
-        } else {
-            let slower = ratio(&rows[0], row, |figures| figures.p50);
-            let more = ratio(&rows[0], row, |figures| figures.per_second);
-            format!("{}: p50 {slower:.2} times, throughput {more:.2} times", rows[0].name)
+        let longer = ratio(server, row, |figures| figures.p50);
+        let more = ratio(server, row, |figures| figures.per_second);
+        let note = match index {
+            0 => String::new(),
+            _ => format!("{}: p50 {longer:.2} times, throughput {more:.2} times as much", server.name),
         };
         print_row(connections, row, &note);
-        if index > 0 && connections == CONNECTIONS[0] {
-            summary.keep(&format!("commit p50, {what}, 1 connection"), &rows[0], row, |figures| figures.p50);
+        if index == 0 || (index > 1 && index <= floors) {
+            continue;
         }
-        if index > 0 && connections > 1 {
-            let commits = format!("commits/s, {what}, {connections} connections");
-            summary.keep(&commits, &rows[0], row, |figures| figures.per_second);
+        if connections == 1 {
+            summary.keep(&format!("commit p50, {what}, 1 connection"), server, row, |figures| figures.p50);
         }
+        let commits = format!("commits/s, {what}, {connections} connection{}", if connections == 1 { "" } else { "s" });
+        summary.keep(&commits, server, row, |figures| figures.per_second);
     }
     summary.failures += rows.iter().map(|row| row.failures).sum::<usize>();
 }

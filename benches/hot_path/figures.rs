@@ -67,6 +67,13 @@ impl Row {
     pub fn median(&self) -> Figures {
         Figures::median(&self.rounds)
     }
+
+    /// How far the rounds lie apart, in per cent of their median: how much the figures are worth.
+    fn spread(&self) -> f64 {
+        let rates = || self.rounds.iter().map(|round| round.per_second);
+        let (least, most) = (rates().fold(f64::INFINITY, f64::min), rates().fold(0.0, f64::max));
+        100.0 * (most - least) / median(rates().collect())
+    }
 }
 
 /// The median over the rounds of what one is to the other: each round compares what ran side by side.
@@ -76,13 +83,14 @@ pub fn ratio(one: &Row, other: &Row, figure: fn(&Figures) -> f64) -> f64 {
 
 pub fn print_head(title: &str) {
     println!("\n{title}");
-    println!("  {:>11}  {:<30} {:>12} {:>10} {:>10}", "connections", "", "per second", "p50 ms", "p99 ms");
+    println!("  {:>11}  {:<26} {:>11} {:>7} {:>10} {:>10}", "connections", "", "per second", "spread", "p50 ms", "p99 ms");
 }
 
 /// The medians of a row's rounds.
 pub fn print_row(connections: usize, row: &Row, note: &str) {
     let Figures { per_second, p50, p99 } = row.median();
-    println!("  {connections:>11}  {:<30} {:>12} {p50:>10.3} {p99:>10.3}   {note}", row.name, grouped(per_second));
+    let (name, rate, spread) = (row.name, grouped(per_second), row.spread());
+    println!("  {connections:>11}  {name:<26} {rate:>11} {spread:>5.0} % {p50:>10.3} {p99:>10.3}   {note}");
     if let Some(failure) = &row.failure {
         println!("  {:>11}  !! {} answers were wrong, the first: {failure}", "", row.failures);
     }

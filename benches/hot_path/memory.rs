@@ -4,6 +4,7 @@ use std::io::Read;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use flate2::read::GzDecoder;
 
 use crate::cgroup::Cgroup;
@@ -14,12 +15,13 @@ use crate::generator::{Load, drive};
 use crate::large::Template;
 use crate::options::Options;
 use crate::random::Random;
-use crate::servers;
+use crate::servers::{self, Server};
 use crate::tables::{About, Table};
 use crate::target::{Target, expect_success};
 use crate::wire::Answer;
 
 const CONNECTIONS: usize = 64;
+const ENDING_TIME: Duration = Duration::from_millis(500);
 const MIB: u64 = 1024 * 1024;
 /// How much of a compressed answer is decompressed to see which table it is about. One answer in [`WHOLE_EVERY`] is read to its end.
 const BEGINNING_BYTES: u64 = 4 * 1024;
@@ -80,6 +82,31 @@ pub fn measure(options: &Options, database: &Database, directory: &Path) -> anyh
         ),
     }
     let mut server = servers::nunatak(database, directory, group.as_ref().ok().map(Cgroup::wrapper))?;
+    let served = serve_all(options, database, &server);
+    if let Err(error) = &served {
+        println!("!!! {error:#}");
+        // It may be on its way out.
+        std::thread::sleep(ENDING_TIME);
+    }
+    let mut right = served.unwrap_or(false);
+    let (_, peak) = server.child.memory();
+    match server.child.ended() {
+        Some(status) => println!("!!! the server ended: {status}"),
+        None => println!("\npeak of the server's memory (VmHWM): {} MiB of {}", peak / MIB, options.memory_limit),
+    }
+    if let Ok(group) = &group {
+        let (most, kills) = group.seen();
+        println!("the control group counted {} MiB at most, cached files included, and killed {kills} times", most / MIB);
+        right &= kills == 0;
+    }
+    right &= peak > 0 && peak <= limit;
+    println!("{}", if right { "the bound held" } else { "!!! THE BOUND DID NOT HOLD, OR ANSWERS WERE WRONG" });
+    drop(server);
+    Ok(right)
+}
+
+/// Makes the tables and loads them; whether all answers were right.
+fn serve_all(options: &Options, database: &Database, server: &Server) -> anyhow::Result<bool> {
     let template = Template::create(&server.target)?;
     print_memory(&server.child, "one large table made");
     let start = Instant::now();
@@ -93,50 +120,26 @@ pub fn measure(options: &Options, database: &Database, directory: &Path) -> anyh
         start.elapsed().as_secs_f64()
     );
     print_head("Loads of every large table once");
-    let mut right = true;
-    for compressed in [false, true] {
-        right &= pass(&server.target, &server.child, &tables, template.bytes(), compressed);
-        if let Some(status) = server.child.ended() {
-            println!("!!! the server ended: {status}");
-            right = false;
-            break;
-        }
-    }
-    let (_, peak) = server.child.memory();
-    println!("\npeak of the server's memory (VmHWM): {} MiB of {}", peak / MIB, options.memory_limit);
-    if let Ok(group) = &group {
-        let (most, kills) = group.seen();
-        println!("the control group counted {} MiB at most, cached files included, and killed {kills} times", most / MIB);
-        right &= kills == 0;
-    }
-    right &= peak > 0 && peak <= limit;
-    println!("{}", if right { "the bound held" } else { "!!! THE BOUND DID NOT HOLD, OR ANSWERS WERE WRONG" });
-    drop(server);
-    Ok(right)
+    let identity = pass(server, &tables, template.bytes(), false)?;
+    let gzip = pass(server, &tables, template.bytes(), true)?;
+    Ok(identity && gzip)
 }
 
 /// Loads every table once; whether all answers were right.
-fn pass(target: &Target, child: &Child, tables: &[Table], bytes_min: usize, compressed: bool) -> bool {
+fn pass(server: &Server, tables: &[Table], bytes_min: usize, compressed: bool) -> anyhow::Result<bool> {
     let mut order: Vec<usize> = (0..tables.len()).collect();
     Random::new(5).shuffle(&mut order);
+    let target = &server.target;
     let mut load = EachOnce { target, tables, order, compressed, bytes_min, about: About::default(), answered: 0 };
-    let name = if compressed { "nunatak, gzip" } else { "nunatak, identity" };
-    let mut row = Row::new(name);
-    let window = match drive(target.address, CONNECTIONS, None, &mut load) {
-        Ok(window) => window,
-        Err(error) => {
-            println!("  !!! {name}: after {} answers: {error:#}", load.answered);
-            // The process may be on its way out.
-            std::thread::sleep(Duration::from_millis(500));
-            return false;
-        }
-    };
+    let driven = drive(target.address, CONNECTIONS, None, &mut load);
+    let window = driven.with_context(|| format!("after {} answers", load.answered))?;
     let megabytes = window.body_bytes as f64 / 1e6;
     let note = format!("{:.0} MB/s, {} kB each", megabytes / window.seconds, grouped(megabytes * 1e3 / tables.len() as f64));
+    let mut row = Row::new(if compressed { "nunatak, gzip" } else { "nunatak, identity" });
     row.add(window);
     print_row(CONNECTIONS, &row, &note);
-    print_memory(child, "after it");
-    row.failures == 0 && load.answered == tables.len()
+    print_memory(&server.child, "after it");
+    Ok(row.failures == 0 && load.answered == tables.len())
 }
 
 /// What a process has in memory.
