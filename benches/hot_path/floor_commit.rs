@@ -12,7 +12,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection, Executor};
 
 use crate::commits::Floor;
-use crate::generator::{INTERRUPTED, Window};
+use crate::generator::{INTERRUPTED, Span, Window};
 use crate::loads::Spread;
 use crate::random::Random;
 use crate::rounds::Contender;
@@ -76,16 +76,16 @@ impl FloorCommits {
     }
 
     /// One worker's commits until the time is over; how long each took.
-    fn work(&self, worker: usize, mut connection: Prepared, directory: &Path, end: Instant) -> anyhow::Result<Vec<u64>> {
+    fn work(&self, worker: usize, mut connection: Prepared, directory: &Path, span: Span) -> anyhow::Result<Vec<u64>> {
         let mut random = Random::new((self.round * 1_000 + worker) as u64);
         let mut packed = self.packed.clone();
         let mut latencies = Vec::new();
-        loop {
+        for number in 0_usize.. {
             let row = random.below(self.rows);
             // Not the same bytes again.
             packed[..8].copy_from_slice(&random.next().to_le_bytes());
             let start = Instant::now();
-            let path = directory.join(format!("{:05}-{worker}.metadata.json", latencies.len()));
+            let path = directory.join(format!("{:05}-{worker}.metadata.json", number));
             let mut file = File::create_new(&path)?;
             file.write_all(&self.file)?;
             file.sync_all()?;
@@ -95,14 +95,17 @@ impl FloorCommits {
             }
             connection.update(row, &path, &packed)?;
             let now = Instant::now();
-            if now > end {
-                return Ok(latencies);
+            if span.is_over(now) {
+                break;
             }
             if INTERRUPTED.load(Ordering::Relaxed) {
                 bail!("interrupted");
             }
-            latencies.push(u64::try_from((now - start).as_nanos())?);
+            if span.counts(now) {
+                latencies.push(u64::try_from((now - start).as_nanos())?);
+            }
         }
+        Ok(latencies)
     }
 }
 
@@ -140,14 +143,14 @@ impl Contender for FloorCommits {
         for directory in &directories {
             fs::create_dir_all(directory)?;
         }
-        let end = Instant::now() + time;
+        let span = Span::new(Some(time));
         let this = &*self;
         let latencies = std::thread::scope(|scope| {
             let workers: Vec<_> = connections
                 .into_iter()
                 .zip(&directories)
                 .enumerate()
-                .map(|(worker, (connection, directory))| scope.spawn(move || this.work(worker, connection, directory, end)))
+                .map(|(worker, (connection, directory))| scope.spawn(move || this.work(worker, connection, directory, span)))
                 .collect();
             workers.into_iter().map(|worker| worker.join().unwrap()).collect::<Result<Vec<_>, _>>()
         })?;

@@ -17,6 +17,8 @@ pub static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// How long to wait for any answer at all.
 const SILENCE_MAX: Duration = Duration::from_secs(90);
+/// What part of its time a measurement runs before it counts: until all connections are under way, it is not what it will be.
+const LEAD: u32 = 4;
 const TICK: Duration = Duration::from_millis(100);
 
 /// What is asked for, and whether the answers are right.
@@ -41,6 +43,38 @@ pub struct Window {
     /// How many answers were wrong, and what was wrong with the first.
     pub failures: usize,
     pub failure: Option<String>,
+}
+
+/// When answers count.
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    from: Instant,
+    to: Option<Instant>,
+}
+
+impl Span {
+    /// From a while after now for `time`, or from now until there is no more to do.
+    pub fn new(time: Option<Duration>) -> Self {
+        let now = Instant::now();
+        match time {
+            Some(time) => Self { from: now + time / LEAD, to: Some(now + time / LEAD + time) },
+            None => Self { from: now, to: None },
+        }
+    }
+
+    /// Whether it is over.
+    pub fn is_over(&self, now: Instant) -> bool {
+        self.to.is_some_and(|to| now > to)
+    }
+
+    /// Whether what ends now counts.
+    pub fn counts(&self, now: Instant) -> bool {
+        now >= self.from && !self.is_over(now)
+    }
+
+    fn seconds(&self) -> f64 {
+        self.to.map_or_else(|| self.from.elapsed(), |to| to - self.from).as_secs_f64()
+    }
 }
 
 struct Connection {
@@ -70,8 +104,7 @@ pub fn drive(address: SocketAddr, connections: usize, time: Option<Duration>, lo
         all.push(Connection::open(address, &poll, Token(index))?);
     }
     let mut window = Window::default();
-    let start = Instant::now();
-    let end = time.map(|time| start + time);
+    let span = Span::new(time);
     let mut open = 0;
     for connection in &mut all {
         open += usize::from(connection.ask(load)?);
@@ -92,14 +125,14 @@ pub fn drive(address: SocketAddr, connections: usize, time: Option<Duration>, lo
                 continue;
             }
             heard = Instant::now();
-            let more = window.take(connection, heard, end, load);
+            let more = window.take(connection, heard, span, load);
             if !(more && connection.ask(load)?) {
                 connection.request.clear();
                 open -= 1;
             }
         }
     }
-    window.seconds = time.unwrap_or_else(|| start.elapsed()).as_secs_f64();
+    window.seconds = span.seconds();
     Ok(window)
 }
 
@@ -166,11 +199,10 @@ impl Connection {
 }
 
 impl Window {
-    /// Counts an answer, if it came in time; whether there is time for more.
-    fn take(&mut self, connection: &Connection, now: Instant, end: Option<Instant>, load: &mut impl Load) -> bool {
+    /// Looks at an answer, and counts it if it came in time; whether there is time for more.
+    fn take(&mut self, connection: &Connection, now: Instant, span: Span, load: &mut impl Load) -> bool {
         let answer = connection.reader.answer();
-        let in_time = end.is_none_or(|end| now <= end);
-        if in_time {
+        if span.counts(now) {
             self.latencies.push(u64::try_from((now - connection.started).as_nanos()).unwrap_or(u64::MAX));
             self.body_bytes += answer.body.len() as u64;
         }
@@ -178,7 +210,7 @@ impl Window {
             self.failures += 1;
             self.failure.get_or_insert(wrong);
         }
-        in_time
+        !span.is_over(now)
     }
 
     /// # Errors
