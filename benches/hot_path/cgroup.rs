@@ -31,7 +31,7 @@ impl Cgroup {
         let mut parent = root.join(path.trim_start_matches('/'));
         if !parent.is_dir() {
             // In a container the path may be the host's.
-            parent = root.to_owned();
+            root.clone_into(&mut parent);
         }
         if version == 2 {
             // Only a group without processes of its own may hand the controller on, so this one's may have to be beside us.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -51,7 +51,7 @@ impl Child {
     ///
     /// # Errors
     /// When it ended, or takes too long. The log is where it says why.
-    pub fn wait_ready(&mut self, target: &Target, path: &str, log: &PathBuf) -> anyhow::Result<()> {
+    pub fn wait_ready(&mut self, target: &Target, path: &str, log: &Path) -> anyhow::Result<()> {
         let deadline = Instant::now() + READY_TIME_MAX;
         while target.get(path).is_err() {
             let interrupted = INTERRUPTED.load(std::sync::atomic::Ordering::Relaxed);

@@ -47,17 +47,21 @@ pub fn median(mut values: Vec<f64>) -> f64 {
 pub struct Row {
     pub name: &'static str,
     pub rounds: Vec<Figures>,
+    answers: usize,
+    generator_time: u64,
     pub failures: usize,
     pub failure: Option<String>,
 }
 
 impl Row {
     pub fn new(name: &'static str) -> Self {
-        Self { name, rounds: Vec::new(), failures: 0, failure: None }
+        Self { name, rounds: Vec::new(), answers: 0, generator_time: 0, failures: 0, failure: None }
     }
 
     pub fn add(&mut self, window: Window) {
         self.rounds.push(Figures::of(&window));
+        self.answers += window.answers;
+        self.generator_time += window.generator_time;
         self.failures += window.failures;
         if self.failure.is_none() {
             self.failure = window.failure;
@@ -66,6 +70,11 @@ impl Row {
 
     pub fn median(&self) -> Figures {
         Figures::median(&self.rounds)
+    }
+
+    /// What an answer cost the load generator, in microseconds of the processor's time.
+    pub fn generator_cost(&self) -> f64 {
+        self.generator_time as f64 / 1e3 / self.answers as f64
     }
 
     /// How far the rounds lie apart, in per cent of their median: how much the figures are worth.
@@ -104,7 +113,7 @@ pub fn grouped(value: f64) -> String {
     let digits = format!("{value:.0}");
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

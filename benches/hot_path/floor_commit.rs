@@ -83,9 +83,9 @@ impl FloorCommits {
         for number in 0_usize.. {
             let row = random.below(self.rows);
             // Not the same bytes again.
-            packed[..8].copy_from_slice(&random.next().to_le_bytes());
+            packed[..8].copy_from_slice(&random.number().to_le_bytes());
             let start = Instant::now();
-            let path = directory.join(format!("{:05}-{worker}.metadata.json", number));
+            let path = directory.join(format!("{number:05}-{worker}.metadata.json"));
             let mut file = File::create_new(&path)?;
             file.write_all(&self.file)?;
             file.sync_all()?;

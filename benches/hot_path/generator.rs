@@ -40,6 +40,9 @@ pub struct Window {
     pub latencies: Vec<u64>,
     pub seconds: f64,
     pub body_bytes: u64,
+    /// All answers, and the processor's time in nanoseconds that they cost the generator: how far it is from being what is measured.
+    pub answers: usize,
+    pub generator_time: u64,
     /// How many answers were wrong, and what was wrong with the first.
     pub failures: usize,
     pub failure: Option<String>,
@@ -105,6 +108,7 @@ pub fn drive(address: SocketAddr, connections: usize, time: Option<Duration>, lo
     }
     let mut window = Window::default();
     let span = Span::new(time);
+    let before = processor_time();
     let mut open = 0;
     for connection in &mut all {
         open += usize::from(connection.ask(load)?);
@@ -133,7 +137,14 @@ pub fn drive(address: SocketAddr, connections: usize, time: Option<Duration>, lo
         }
     }
     window.seconds = span.seconds();
+    window.generator_time = processor_time() - before;
     Ok(window)
+}
+
+/// What this thread has used so far, in nanoseconds; nothing where the kernel does not tell.
+fn processor_time() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    text.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or_default()
 }
 
 impl Connection {
@@ -202,6 +213,7 @@ impl Window {
     /// Looks at an answer, and counts it if it came in time; whether there is time for more.
     fn take(&mut self, connection: &Connection, now: Instant, span: Span, load: &mut impl Load) -> bool {
         let answer = connection.reader.answer();
+        self.answers += 1;
         if span.counts(now) {
             self.latencies.push(u64::try_from((now - connection.started).as_nanos()).unwrap_or(u64::MAX));
             self.body_bytes += answer.body.len() as u64;

@@ -78,7 +78,7 @@ impl Template {
             while made.len() < count {
                 anyhow::ensure!(!INTERRUPTED.load(std::sync::atomic::Ordering::Relaxed), "interrupted");
                 let range = made.len()..count.min(made.len() + BATCH);
-                let copies: Vec<Copy> = range.map(|index| self.copy(index)).collect::<Result<_, _>>()?;
+                let copies: Vec<Duplicate> = range.map(|index| self.copy(index)).collect::<Result<_, _>>()?;
                 bytes += copies.iter().map(|copy| copy.packed.len() as u64).sum::<u64>();
                 add(&mut connection, &statement, &self.uuid, &copies).await?;
                 made.extend(copies.into_iter().map(|copy| Table { name: copy.name, uuid: copy.uuid.to_string() }));
@@ -90,17 +90,17 @@ impl Template {
         Ok((made, bytes))
     }
 
-    fn copy(&self, index: usize) -> anyhow::Result<Copy> {
+    fn copy(&self, index: usize) -> anyhow::Result<Duplicate> {
         let uuid = Uuid::new_v4();
         let location = format!("{}-{index:06}", self.location);
         let metadata = self.metadata.replace(&self.location, &location).replace(&self.uuid, &uuid.to_string());
         let metadata_location = self.metadata_location.replace(&self.location, &location);
         let packed = zstd::bulk::compress(metadata.as_bytes(), 1)?;
-        Ok(Copy { name: format!("table_{index:06}"), uuid, location, metadata_location, packed })
+        Ok(Duplicate { name: format!("table_{index:06}"), uuid, location, metadata_location, packed })
     }
 }
 
-struct Copy {
+struct Duplicate {
     name: String,
     uuid: Uuid,
     location: String,
@@ -114,8 +114,8 @@ fn history(random: &mut Random, location: &str) -> Vec<Value> {
     let mut parent = None;
     let mut updates = Vec::with_capacity(SNAPSHOTS + 1);
     for sequence in 1..=SNAPSHOTS {
-        let id = random.next() >> 1;
-        let file = Uuid::from_u64_pair(random.next(), random.next());
+        let id = random.number() >> 1;
+        let file = Uuid::from_u64_pair(random.number(), random.number());
         let mut count = |bound| random.below(bound).to_string();
         let mut snapshot = json!({
             "snapshot-id": id,
@@ -166,8 +166,8 @@ async fn insert(connection: &mut PgConnection) -> anyhow::Result<String> {
     ))
 }
 
-async fn add(connection: &mut PgConnection, statement: &str, template: &str, copies: &[Copy]) -> anyhow::Result<()> {
-    let texts = |of: fn(&Copy) -> &String| copies.iter().map(|copy| of(copy).clone()).collect::<Vec<String>>();
+async fn add(connection: &mut PgConnection, statement: &str, template: &str, copies: &[Duplicate]) -> anyhow::Result<()> {
+    let texts = |of: fn(&Duplicate) -> &String| copies.iter().map(|copy| of(copy).clone()).collect::<Vec<String>>();
     let done = sqlx::query(AssertSqlSafe(statement))
         .bind(template)
         .bind(texts(|copy| &copy.name))

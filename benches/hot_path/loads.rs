@@ -126,7 +126,7 @@ fn report(rows: &[Row], connections: usize, has_floor: bool, summary: &mut Summa
         let note = match index {
             0 if has_floor => format!("{:.1} % of the floor", 100.0 * ratio(row, &rows[1], |figures| figures.per_second)),
             0 => String::new(),
-            1 if has_floor => "the floor".to_owned(),
+            1 if has_floor => format!("the floor (the generator used {:.1} us an answer)", row.generator_cost()),
             _ => format!("{} does {:.2} times as many", rows[0].name, ratio(&rows[0], row, |figures| figures.per_second)),
         };
         print_row(connections, row, &note);

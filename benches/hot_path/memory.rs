@@ -82,13 +82,13 @@ pub fn measure(options: &Options, database: &Database, directory: &Path) -> anyh
         ),
     }
     let mut server = servers::nunatak(database, directory, group.as_ref().ok().map(Cgroup::wrapper))?;
-    let served = serve_all(options, database, &server);
-    if let Err(error) = &served {
+    let outcome = serve_all(options, database, &server);
+    if let Err(error) = &outcome {
         println!("!!! {error:#}");
         // It may be on its way out.
         std::thread::sleep(ENDING_TIME);
     }
-    let mut right = served.unwrap_or(false);
+    let mut right = outcome.unwrap_or(false);
     let (_, peak) = server.child.memory();
     match server.child.ended() {
         Some(status) => println!("!!! the server ended: {status}"),

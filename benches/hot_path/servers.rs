@@ -1,7 +1,7 @@
 //! The servers under measurement: nunatak and the peer, each on a database of its own of the same PostgreSQL.
 
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::Context;
@@ -80,7 +80,7 @@ pub fn rustberg(binary: &Path, database: &Database, directory: &Path) -> anyhow:
     Ok(Server { child, target })
 }
 
-fn start(name: &'static str, command: &mut Command, log: &PathBuf) -> anyhow::Result<Child> {
+fn start(name: &'static str, command: &mut Command, log: &Path) -> anyhow::Result<Child> {
     let file = File::create(log).context("cannot write a log")?;
     Child::start(name, command.stdout(Stdio::from(file.try_clone()?)).stderr(file))
 }

@@ -57,8 +57,8 @@ pub fn create(target: &Target, count: usize) -> anyhow::Result<(Vec<Table>, Wind
 /// # Errors
 /// When the server refuses.
 pub fn drop_all(target: &Target, tables: &[Table]) -> anyhow::Result<()> {
-    struct Drop<'a>(&'a Target, std::slice::Iter<'a, Table>);
-    impl Load for Drop<'_> {
+    struct Removal<'a>(&'a Target, std::slice::Iter<'a, Table>);
+    impl Load for Removal<'_> {
         fn next(&mut self, request: &mut Vec<u8>) -> Option<usize> {
             *request = self.0.drop_request(&self.1.next()?.name);
             Some(0)
@@ -67,7 +67,7 @@ pub fn drop_all(target: &Target, tables: &[Table]) -> anyhow::Result<()> {
             expect_success(answer)
         }
     }
-    drive(target.address, CREATE_CONNECTIONS, None, &mut Drop(target, tables.iter()))?.all_right()?;
+    drive(target.address, CREATE_CONNECTIONS, None, &mut Removal(target, tables.iter()))?.all_right()?;
     target.drop_namespace()
 }
 

@@ -1,5 +1,6 @@
 //! A server that speaks the Iceberg REST API: where it is, and how requests to it look.
 
+use std::fmt::Write as _;
 use std::net::{SocketAddr, ToSocketAddrs};
 
 use anyhow::{Context, bail};
@@ -135,10 +136,10 @@ impl Target {
     fn render(&self, method: &str, path: &str, content: Option<(&str, &[u8])>, headers: &str) -> Vec<u8> {
         let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nAccept: application/json\r\n{headers}", self.host);
         if let Some(token) = &self.token {
-            head.push_str(&format!("Authorization: Bearer {token}\r\n"));
+            let _ = write!(head, "Authorization: Bearer {token}\r\n");
         }
         if let Some((kind, body)) = content {
-            head.push_str(&format!("Content-Type: {kind}\r\nContent-Length: {}\r\n", body.len()));
+            let _ = write!(head, "Content-Type: {kind}\r\nContent-Length: {}\r\n", body.len());
         }
         head.push_str("\r\n");
         let mut request = head.into_bytes();
