@@ -21,7 +21,7 @@ impl Modify for Bearer {
 #[derive(utoipa::OpenApi)]
 #[openapi(
     info(title = "nunatak: Iceberg REST catalog", description = "The Apache Iceberg REST catalog API, as nunatak serves it."),
-    servers((url = "/catalog")),
+    servers((url = CATALOG)),
     security(("bearer" = [])),
     modifiers(&Bearer)
 )]
@@ -35,9 +35,13 @@ struct CatalogDocument;
 )]
 struct ManagementDocument;
 
-/// The routes of the Iceberg REST API, to be nested under `/catalog`, and their description.
+/// Where the Iceberg REST API is: the `servers` of its description, the beginning of its routes' paths. The routes have it in full,
+/// because a nested router would take it off each request again.
+const CATALOG: &str = "/catalog";
+
+/// The routes of the Iceberg REST API, and their description.
 pub(super) fn catalog_parts() -> (Router<Api>, OpenApi) {
-    OpenApiRouter::with_openapi(CatalogDocument::openapi())
+    let (routes, mut document) = OpenApiRouter::with_openapi(CatalogDocument::openapi())
         .routes(routes!(iceberg::config::get_config))
         .routes(routes!(iceberg::oauth::get_token))
         .routes(routes!(iceberg::namespaces::list_namespaces, iceberg::namespaces::create_namespace))
@@ -66,7 +70,11 @@ pub(super) fn catalog_parts() -> (Router<Api>, OpenApi) {
             iceberg::views::replace_view
         ))
         .routes(routes!(iceberg::views::rename_view))
-        .split_for_parts()
+        .split_for_parts();
+    let paths = std::mem::take(&mut document.paths.paths).into_iter();
+    document.paths.paths =
+        paths.map(|(path, item)| (path.strip_prefix(CATALOG).map(ToOwned::to_owned).unwrap_or(path), item)).collect();
+    (routes, document)
 }
 
 /// The routes of the management API, and their description.

@@ -1,7 +1,9 @@
 //! What happens around every request: its caller is found out, its time is bounded, a panic becomes an answer.
 
-use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, Method, Uri, header};
+use std::panic::AssertUnwindSafe;
+
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
@@ -9,6 +11,7 @@ use tracing::{Instrument, field};
 
 use super::Api;
 use super::error::ApiError;
+use super::observe::observe;
 use crate::identity::Presented;
 use crate::model::{Error, Kind, Secret};
 
@@ -23,27 +26,22 @@ const CONFIRMED_BY_HANDLER: [(Method, &str); 3] = [
     (Method::POST, "/catalog/v1/{prefix}/transactions/commit"),
 ];
 
-/// Java's client writes a space in a path as `+`, others as `%20`; a plus itself comes as `%2B` from both.
-pub fn spaces(mut request: Request) -> Request {
-    let uri = request.uri();
-    if uri.path().starts_with("/catalog/") && uri.path().contains('+') {
-        let path = uri.path().replace('+', "%20");
-        let text = uri.query().map_or_else(|| path.clone(), |query| format!("{path}?{query}"));
-        if let Ok(rewritten) = text.parse::<Uri>() {
-            *request.uri_mut() = rewritten;
-        }
-    }
-    request
+/// What happens around every request: it is observed, its time is bounded, its caller is found out. One function, not a layer for each,
+/// because every layer costs every request some memory.
+pub async fn around(State(api): State<Api>, request: Request, next: Next) -> Response {
+    observe(&api, request, |request| bounded(&api, request, next)).await
 }
 
-/// Finds out who calls, before anything else is looked at.
-pub async fn authenticate(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+/// Finds out who calls, before anything else is looked at. A panic further in becomes an answer.
+async fn authenticated(api: &Api, mut request: Request, next: Next) -> Response {
+    DefaultBodyLimit::max(api.limits.body_bytes_max).apply(&mut request);
+    let run = |request| async { AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|_| panicked()) };
     let path = request.uri().path();
     if PUBLIC.contains(&path) || path.starts_with("/docs/") || path == TOKENS {
-        return next.run(request).await;
+        return run(request).await;
     }
-    match identify(&api, &mut request).await {
-        Ok(()) => next.run(request).await,
+    match identify(api, &mut request).await {
+        Ok(()) => run(request).await,
         Err(error) => ApiError::from(error).into_response(),
     }
 }
@@ -74,15 +72,16 @@ async fn presented(api: &Api, headers: &HeaderMap) -> Result<Presented, Error> {
 
 /// Bounds the time. A read is dropped when it is over, or when its client went away; a change runs to its end whatever happens, and
 /// its client is told that the outcome is not known.
-pub async fn deadline(State(api): State<Api>, request: Request, next: Next) -> Response {
+async fn bounded(api: &Api, request: Request, next: Next) -> Response {
     let time_max = api.limits.request_time_max;
     if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
-        return match tokio::time::timeout(time_max, next.run(request)).await {
+        return match tokio::time::timeout(time_max, authenticated(api, request, next)).await {
             Ok(response) => response,
             Err(elapsed) => ApiError::from(Error::unavailable("The request took too long", elapsed)).into_response(),
         };
     }
-    let change = api.changes.spawn(next.run(request).in_current_span());
+    let own = api.clone();
+    let change = api.changes.spawn(async move { authenticated(&own, request, next).await }.in_current_span());
     let response = match tokio::time::timeout(time_max, change).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => ApiError::from(Error::internal(error)).into_response(),
@@ -94,10 +93,6 @@ pub async fn deadline(State(api): State<Api>, request: Request, next: Next) -> R
     }
 }
 
-/// Turns a panic into an answer.
-pub async fn catch_panic(request: Request, next: Next) -> Response {
-    match std::panic::AssertUnwindSafe(next.run(request)).catch_unwind().await {
-        Ok(response) => response,
-        Err(_) => ApiError::from(Error::internal("a handler panicked")).into_response(),
-    }
+fn panicked() -> Response {
+    ApiError::from(Error::internal("a handler panicked")).into_response()
 }

@@ -10,20 +10,21 @@ mod management;
 mod middleware;
 mod observe;
 
+use std::convert::Infallible;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::http::{Request, Uri};
+use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use ipnet::IpNet;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::task::TaskTracker;
-use tower::Layer as _;
-use tower::util::MapRequestLayer;
+use tower::{Service, ServiceBuilder};
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::SizeAbove;
@@ -100,13 +101,14 @@ impl Parts {
 }
 
 /// All routes.
-pub fn router(api: Api) -> Router {
+pub fn router(api: Api) -> Routes {
     let (catalog_routes, catalog) = documents::catalog_parts();
     let (management_routes, management) = documents::management_parts();
     let pages = SwaggerUi::new("/docs").url("/catalog/openapi.json", catalog).url("/api/v1/openapi.json", management);
-    let body_bytes_max = api.limits.body_bytes_max;
+    let compression =
+        CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(SizeAbove::new(COMPRESSED_BYTES_MIN));
     let routes = Router::new()
-        .nest("/catalog", catalog_routes)
+        .merge(catalog_routes)
         .merge(management_routes)
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
@@ -114,13 +116,38 @@ pub fn router(api: Api) -> Router {
         .merge(pages)
         .fallback(error::no_route)
         .method_not_allowed_fallback(error::no_method)
-        .layer(DefaultBodyLimit::max(body_bytes_max))
-        .layer(from_fn_with_state(api.clone(), middleware::authenticate))
-        .layer(from_fn_with_state(api.clone(), middleware::deadline))
-        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(SizeAbove::new(COMPRESSED_BYTES_MIN)))
-        .layer(from_fn(middleware::catch_panic))
-        .layer(from_fn_with_state(api.clone(), observe::observe))
+        // As one layer: each costs every request a copy of all that is inside of it.
+        .layer(ServiceBuilder::new().layer(compression).layer(from_fn_with_state(api.clone(), middleware::around)))
         .with_state(api);
-    // Before any route is looked for.
-    Router::new().fallback_service(MapRequestLayer::new(middleware::spaces).layer(routes))
+    Routes(routes)
+}
+
+/// The routes, as a service. Java's client writes a space in a path as `+`, others as `%20`; a plus itself comes as `%2B` from both. So
+/// this is put right before a route is looked for.
+#[derive(Clone)]
+pub struct Routes(Router);
+
+impl<B> Service<Request<B>> for Routes
+where
+    Router: Service<Request<B>, Error = Infallible>,
+{
+    type Response = <Router as Service<Request<B>>>::Response;
+    type Error = Infallible;
+    type Future = <Router as Service<Request<B>>>::Future;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let uri = request.uri();
+        if uri.path().starts_with("/catalog/") && uri.path().contains('+') {
+            let path = uri.path().replace('+', "%20");
+            let text = uri.query().map_or_else(|| path.clone(), |query| format!("{path}?{query}"));
+            if let Ok(rewritten) = text.parse::<Uri>() {
+                *request.uri_mut() = rewritten;
+            }
+        }
+        self.0.call(request)
+    }
 }

@@ -5,9 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{PoisonError, RwLock};
 use std::time::Instant;
 
-use axum::extract::{ConnectInfo, MatchedPath, Request, State};
+use axum::extract::{ConnectInfo, MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::Response;
 use metrics::{Counter, Histogram};
 use opentelemetry::trace::TraceContextExt as _;
@@ -59,7 +58,11 @@ impl RequestMetrics {
 }
 
 /// Gives the request an id, and records what became of it: in the log, in the metrics, in a trace.
-pub async fn observe(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+pub async fn observe<F: Future<Output = Response>>(
+    api: &Api,
+    mut request: Request,
+    serve: impl FnOnce(Request) -> F,
+) -> Response {
     let started = Instant::now();
     let id = request_id(request.headers());
     let matched = request.extensions().get::<MatchedPath>().cloned();
@@ -73,14 +76,14 @@ pub async fn observe(State(api): State<Api>, mut request: Request, next: Next) -
         http.request.method = method,
         http.route = route,
         http.response.status_code = field::Empty,
-        client.address = client_address(&api, &request).map(field::display),
+        client.address = client_address(api, &request).map(field::display),
         user_agent.original = request.headers().get(header::USER_AGENT).and_then(|value| value.to_str().ok()),
         request_id = id.to_str().unwrap_or(""),
         principal = field::Empty,
     );
     adopt_trace(&span, request.headers());
     request.extensions_mut().remove::<ConnectInfo<SocketAddr>>();
-    let mut response = next.run(request).instrument(span.clone()).await;
+    let mut response = serve(request).instrument(span.clone()).await;
     let status = response.status();
     let seconds = started.elapsed().as_secs_f64();
     span.record("http.response.status_code", status.as_u16());

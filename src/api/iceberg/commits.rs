@@ -35,7 +35,7 @@ pub struct CommitTransactionRequest {
 }
 
 /// Commit to a table
-#[utoipa::path(post, path = "/v1/{prefix}/namespaces/{namespace}/tables/{table}", tag = "Tables",
+#[utoipa::path(post, path = "/catalog/v1/{prefix}/namespaces/{namespace}/tables/{table}", tag = "Tables",
     params(
         ("prefix" = String, Path, description = "The warehouse's prefix"),
         ("namespace" = String, Path, description = "The namespace's levels, separated by %1F"),
@@ -68,7 +68,7 @@ pub async fn commit_table(
 }
 
 /// Commit to many tables: all or none
-#[utoipa::path(post, path = "/v1/{prefix}/transactions/commit", tag = "Tables",
+#[utoipa::path(post, path = "/catalog/v1/{prefix}/transactions/commit", tag = "Tables",
     params(("prefix" = String, Path, description = "The warehouse's prefix")),
     request_body = CommitTransactionRequest,
     responses(

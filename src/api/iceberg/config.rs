@@ -59,7 +59,7 @@ pub struct CatalogConfig {
 }
 
 /// Tell a client how to use a warehouse
-#[utoipa::path(get, path = "/v1/config", tag = "Configuration", params(ConfigQuery), responses(
+#[utoipa::path(get, path = "/catalog/v1/config", tag = "Configuration", params(ConfigQuery), responses(
     (status = 200, description = "The configuration", body = CatalogConfig),
     (status = 401, description = "No valid token", body = ErrorBody),
     (status = 404, description = "No such warehouse", body = ErrorBody),

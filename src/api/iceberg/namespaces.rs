@@ -63,7 +63,7 @@ pub struct UpdatePropertiesRequest {
 }
 
 /// List namespaces
-#[utoipa::path(get, path = "/v1/{prefix}/namespaces", tag = "Namespaces",
+#[utoipa::path(get, path = "/catalog/v1/{prefix}/namespaces", tag = "Namespaces",
     params(("prefix" = String, Path, description = "The warehouse's prefix"), ParentQuery, Paging),
     responses(
         (status = 200, description = "A page of namespaces", body = ListNamespacesResponse),
@@ -83,7 +83,7 @@ pub async fn list_namespaces(
 }
 
 /// Create a namespace
-#[utoipa::path(post, path = "/v1/{prefix}/namespaces", tag = "Namespaces",
+#[utoipa::path(post, path = "/catalog/v1/{prefix}/namespaces", tag = "Namespaces",
     params(("prefix" = String, Path, description = "The warehouse's prefix")),
     request_body = CreateNamespaceRequest,
     responses(
@@ -104,7 +104,7 @@ pub async fn create_namespace(
 }
 
 /// Load a namespace
-#[utoipa::path(get, path = "/v1/{prefix}/namespaces/{namespace}", tag = "Namespaces",
+#[utoipa::path(get, path = "/catalog/v1/{prefix}/namespaces/{namespace}", tag = "Namespaces",
     params(
         ("prefix" = String, Path, description = "The warehouse's prefix"),
         ("namespace" = String, Path, description = "The namespace's levels, separated by %1F"),
@@ -125,7 +125,7 @@ pub async fn load_namespace(
 }
 
 /// Check that a namespace exists
-#[utoipa::path(head, path = "/v1/{prefix}/namespaces/{namespace}", tag = "Namespaces",
+#[utoipa::path(head, path = "/catalog/v1/{prefix}/namespaces/{namespace}", tag = "Namespaces",
     params(
         ("prefix" = String, Path, description = "The warehouse's prefix"),
         ("namespace" = String, Path, description = "The namespace's levels, separated by %1F"),
@@ -142,7 +142,7 @@ pub async fn namespace_exists(
 }
 
 /// Drop an empty namespace
-#[utoipa::path(delete, path = "/v1/{prefix}/namespaces/{namespace}", tag = "Namespaces",
+#[utoipa::path(delete, path = "/catalog/v1/{prefix}/namespaces/{namespace}", tag = "Namespaces",
     params(
         ("prefix" = String, Path, description = "The warehouse's prefix"),
         ("namespace" = String, Path, description = "The namespace's levels, separated by %1F"),
@@ -163,7 +163,7 @@ pub async fn drop_namespace(
 }
 
 /// Set and remove properties of a namespace
-#[utoipa::path(post, path = "/v1/{prefix}/namespaces/{namespace}/properties", tag = "Namespaces",
+#[utoipa::path(post, path = "/catalog/v1/{prefix}/namespaces/{namespace}/properties", tag = "Namespaces",
     params(
         ("prefix" = String, Path, description = "The warehouse's prefix"),
         ("namespace" = String, Path, description = "The namespace's levels, separated by %1F"),

@@ -66,7 +66,7 @@ pub struct OAuthError {
 }
 
 /// Get a token
-#[utoipa::path(post, path = "/v1/oauth/tokens", tag = "OAuth2",
+#[utoipa::path(post, path = "/catalog/v1/oauth/tokens", tag = "OAuth2",
     request_body(content = TokenRequest, content_type = "application/x-www-form-urlencoded"),
     security(()),
     responses(

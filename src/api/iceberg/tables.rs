@@ -107,7 +107,7 @@ fn render_answer(answer: Answer) -> Response {
 }
 
 /// List tables
-#[utoipa::path(get, path = "/v1/{prefix}/namespaces/{namespace}/tables", tag = "Tables",
+#[utoipa::path(get, path = "/catalog/v1/{prefix}/namespaces/{namespace}/tables", tag = "Tables",
     params(
         ("prefix" = String, Path, description = "The warehouse's prefix"),
         ("namespace" = String, Path, description = "The namespace's levels, separated by %1F"),
@@ -131,7 +131,7 @@ pub async fn list_tables(
 }
 
 /// Create a table, or stage its creation
-#[utoipa::path(post, path = "/v1/{prefix}/namespaces/{namespace}/tables", tag = "Tables",
+#[utoipa::path(post, path = "/catalog/v1/{prefix}/namespaces/{namespace}/tables", tag = "Tables",
     params(
         ("prefix" = String, Path, description = "The warehouse's prefix"),
         ("namespace" = String, Path, description = "The namespace's levels, separated by %1F"),
@@ -154,7 +154,7 @@ pub async fn create_table(
 }
 
 /// Load a table
-#[utoipa::path(get, path = "/v1/{prefix}/namespaces/{namespace}/tables/{table}", tag = "Tables",
+#[utoipa::path(get, path = "/catalog/v1/{prefix}/namespaces/{namespace}/tables/{table}", tag = "Tables",
     params(
         ("prefix" = String, Path, description = "The warehouse's prefix"),
         ("namespace" = String, Path, description = "The namespace's levels, separated by %1F"),
@@ -183,7 +183,7 @@ pub async fn load_table(
 }
 
 /// Check that a table exists
-#[utoipa::path(head, path = "/v1/{prefix}/namespaces/{namespace}/tables/{table}", tag = "Tables",
+#[utoipa::path(head, path = "/catalog/v1/{prefix}/namespaces/{namespace}/tables/{table}", tag = "Tables",
     params(
         ("prefix" = String, Path, description = "The warehouse's prefix"),
         ("namespace" = String, Path, description = "The namespace's levels, separated by %1F"),
@@ -201,7 +201,7 @@ pub async fn table_exists(
 }
 
 /// Drop a table
-#[utoipa::path(delete, path = "/v1/{prefix}/namespaces/{namespace}/tables/{table}", tag = "Tables",
+#[utoipa::path(delete, path = "/catalog/v1/{prefix}/namespaces/{namespace}/tables/{table}", tag = "Tables",
     params(
         ("prefix" = String, Path, description = "The warehouse's prefix"),
         ("namespace" = String, Path, description = "The namespace's levels, separated by %1F"),
@@ -230,7 +230,7 @@ pub async fn drop_table(
 }
 
 /// Register a table by its metadata file
-#[utoipa::path(post, path = "/v1/{prefix}/namespaces/{namespace}/register", tag = "Tables",
+#[utoipa::path(post, path = "/catalog/v1/{prefix}/namespaces/{namespace}/register", tag = "Tables",
     params(
         ("prefix" = String, Path, description = "The warehouse's prefix"),
         ("namespace" = String, Path, description = "The namespace's levels, separated by %1F"),
@@ -257,7 +257,7 @@ pub async fn register_table(
 }
 
 /// Rename a table
-#[utoipa::path(post, path = "/v1/{prefix}/tables/rename", tag = "Tables",
+#[utoipa::path(post, path = "/catalog/v1/{prefix}/tables/rename", tag = "Tables",
     params(("prefix" = String, Path, description = "The warehouse's prefix")),
     request_body = RenameTableRequest,
     responses(
@@ -277,7 +277,7 @@ pub async fn rename_table(
 }
 
 /// Send a metrics report
-#[utoipa::path(post, path = "/v1/{prefix}/namespaces/{namespace}/tables/{table}/metrics", tag = "Tables",
+#[utoipa::path(post, path = "/catalog/v1/{prefix}/namespaces/{namespace}/tables/{table}/metrics", tag = "Tables",
     params(
         ("prefix" = String, Path, description = "The warehouse's prefix"),
         ("namespace" = String, Path, description = "The namespace's levels, separated by %1F"),

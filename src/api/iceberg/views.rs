@@ -49,7 +49,7 @@ fn view(namespace_text: &str, name: String) -> Result<TableIdent> {
 }
 
 /// List views
-#[utoipa::path(get, path = "/v1/{prefix}/namespaces/{namespace}/views", tag = "Views",
+#[utoipa::path(get, path = "/catalog/v1/{prefix}/namespaces/{namespace}/views", tag = "Views",
     params(
         ("prefix" = String, Path, description = "The warehouse's prefix"),
         ("namespace" = String, Path, description = "The namespace's levels, separated by %1F"),
@@ -73,7 +73,7 @@ pub async fn list_views(
 }
 
 /// Create a view
-#[utoipa::path(post, path = "/v1/{prefix}/namespaces/{namespace}/views", tag = "Views",
+#[utoipa::path(post, path = "/catalog/v1/{prefix}/namespaces/{namespace}/views", tag = "Views",
     params(
         ("prefix" = String, Path, description = "The warehouse's prefix"),
         ("namespace" = String, Path, description = "The namespace's levels, separated by %1F"),
@@ -96,7 +96,7 @@ pub async fn create_view(
 }
 
 /// Load a view
-#[utoipa::path(get, path = "/v1/{prefix}/namespaces/{namespace}/views/{view}", tag = "Views",
+#[utoipa::path(get, path = "/catalog/v1/{prefix}/namespaces/{namespace}/views/{view}", tag = "Views",
     params(
         ("prefix" = String, Path, description = "The warehouse's prefix"),
         ("namespace" = String, Path, description = "The namespace's levels, separated by %1F"),
@@ -116,7 +116,7 @@ pub async fn load_view(
 }
 
 /// Check that a view exists
-#[utoipa::path(head, path = "/v1/{prefix}/namespaces/{namespace}/views/{view}", tag = "Views",
+#[utoipa::path(head, path = "/catalog/v1/{prefix}/namespaces/{namespace}/views/{view}", tag = "Views",
     params(
         ("prefix" = String, Path, description = "The warehouse's prefix"),
         ("namespace" = String, Path, description = "The namespace's levels, separated by %1F"),
@@ -134,7 +134,7 @@ pub async fn view_exists(
 }
 
 /// Commit to a view
-#[utoipa::path(post, path = "/v1/{prefix}/namespaces/{namespace}/views/{view}", tag = "Views",
+#[utoipa::path(post, path = "/catalog/v1/{prefix}/namespaces/{namespace}/views/{view}", tag = "Views",
     params(
         ("prefix" = String, Path, description = "The warehouse's prefix"),
         ("namespace" = String, Path, description = "The namespace's levels, separated by %1F"),
@@ -165,7 +165,7 @@ pub async fn replace_view(
 }
 
 /// Drop a view
-#[utoipa::path(delete, path = "/v1/{prefix}/namespaces/{namespace}/views/{view}", tag = "Views",
+#[utoipa::path(delete, path = "/catalog/v1/{prefix}/namespaces/{namespace}/views/{view}", tag = "Views",
     params(
         ("prefix" = String, Path, description = "The warehouse's prefix"),
         ("namespace" = String, Path, description = "The namespace's levels, separated by %1F"),
@@ -186,7 +186,7 @@ pub async fn drop_view(
 }
 
 /// Rename a view
-#[utoipa::path(post, path = "/v1/{prefix}/views/rename", tag = "Views",
+#[utoipa::path(post, path = "/catalog/v1/{prefix}/views/rename", tag = "Views",
     params(("prefix" = String, Path, description = "The warehouse's prefix")),
     request_body = RenameTableRequest,
     responses(

@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 
-use axum::Router;
+use axum::ServiceExt;
+use axum::extract::Request;
 use metrics_exporter_prometheus::PrometheusHandle;
-use nunatak::api::router;
+use nunatak::api::{Routes, router};
 use nunatak::app::App;
 use nunatak::config::{Config, Settings};
 use nunatak::model::Clock;
@@ -123,10 +124,10 @@ pub fn metrics() -> PrometheusHandle {
     METRICS.get_or_init(|| nunatak::telemetry::start_metrics().unwrap()).clone()
 }
 
-async fn listen(router: Router) -> String {
+async fn listen(routes: Routes) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let service = ServiceExt::<Request>::into_make_service_with_connect_info::<SocketAddr>(routes);
     tokio::spawn(async move { axum::serve(listener, service).await.unwrap() });
     url
 }
