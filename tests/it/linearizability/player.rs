@@ -27,13 +27,15 @@ const FIRST_SNAPSHOT_MS: i64 = 1_700_000_000_000;
 pub struct Round {
     /// What the round's namespaces are called, but for their number.
     pub namespaces: String,
+    /// Whether everybody wants the same table, to look at it more than anything else.
+    pub hot: bool,
     pub numbers: Arc<AtomicU32>,
     pub began: Instant,
 }
 
 impl Round {
-    pub fn new(namespaces: String) -> Self {
-        Self { namespaces, numbers: Arc::new(AtomicU32::new(1)), began: Instant::now() }
+    pub fn new(namespaces: String, hot: bool) -> Self {
+        Self { namespaces, hot, numbers: Arc::new(AtomicU32::new(1)), began: Instant::now() }
     }
 
     pub fn namespace(&self, index: usize) -> String {
@@ -110,11 +112,15 @@ impl Player {
     }
 
     fn choose(&mut self) -> Action {
-        let name = self.random.pick(&[0, 1, 2]);
+        let hot = self.round.hot;
+        let name = if hot && self.random.below(4) > 0 { 0 } else { self.random.pick(&[0, 1, 2]) };
+        if hot && self.random.below(2) == 0 {
+            return Action::Load { name, refs: self.random.below(2) == 0 };
+        }
         let other = (name + self.random.pick(&[1, 2])) % NAMES.len();
         match self.random.below(100) {
-            0..10 => Action::Create { name, how: Creation::AtOnce },
-            10..14 => Action::Create { name, how: Creation::Staged },
+            0..8 => Action::Create { name, how: Creation::AtOnce },
+            8..14 => Action::Create { name, how: Creation::Staged },
             14..40 => Action::Load { name, refs: self.random.below(2) == 0 },
             40..44 => Action::Exists(name),
             44..50 => Action::List(NAMES[name].0),
