@@ -90,7 +90,9 @@ async fn play(servers: &[Client; 2], number: usize, seed: u64) -> (Vec<Event<Op>
     for player in playing {
         let player = player.await.unwrap_or_else(|error| panic!("round {number} of seed {seed}: {error}"));
         events.extend(player.events);
-        player.not_now.into_iter().for_each(|(why, count)| *not_now.entry(why).or_default() += count);
+        for (why, count) in player.not_now {
+            *not_now.entry(why).or_default() += count;
+        }
     }
     for (id, server) in servers.iter().enumerate() {
         events.extend(Player::new(&round, server, clients + id, random.next()).look_at_all().await.events);
@@ -125,6 +127,12 @@ impl Tally {
                 lines(&stale)
             );
             self.stale_loads += 1;
+        }
+    }
+
+    fn regret(&mut self, not_now: BTreeMap<&'static str, usize>) {
+        for (why, count) in not_now {
+            *self.not_now.entry(why).or_default() += count;
         }
     }
 
@@ -279,7 +287,7 @@ async fn what_clients_of_two_servers_are_told_is_linearizable() {
     while began.elapsed() < duration() || tally.histories < ROUNDS {
         let round = tally.histories;
         let (events, not_now) = play(&servers, round, seed.wrapping_add(round as u64)).await;
-        not_now.into_iter().for_each(|(why, count)| *tally.not_now.entry(why).or_default() += count);
+        tally.regret(not_now);
         assert!(events.iter().all(|event| event.op.outcome != Outcome::Unknown), "nothing broke:\n{}", lines(&events));
         tally.judge(events, &format!("round {round} of LINEARIZABILITY_SEED={seed}"));
     }
@@ -336,7 +344,7 @@ async fn what_clients_of_two_servers_are_told_is_linearizable_while_postgres_is_
         let (events, not_now) = play(&servers, round, round_seed).await;
         stop.store(true, Ordering::SeqCst);
         killer.await.unwrap();
-        not_now.into_iter().for_each(|(why, count)| *tally.not_now.entry(why).or_default() += count);
+        tally.regret(not_now);
         tally.judge(events, &format!("round {round} of LINEARIZABILITY_SEED={seed}"));
     }
     tally.print(&format!("two servers and {} restarts of PostgreSQL", kills.load(Ordering::SeqCst)));

@@ -182,6 +182,7 @@ impl Catalog {
     }
 
     /// What the action does, or why it does nothing.
+    #[allow(clippy::result_large_err, reason = "it is compared on the spot")]
     fn effect(&self, state: &State, number: Number, action: &Action) -> Result<State, Outcome> {
         let mut after = *state;
         match action {

@@ -121,12 +121,12 @@ impl Player {
         match self.random.below(100) {
             0..8 => Action::Create { name, how: Creation::AtOnce },
             8..14 => Action::Create { name, how: Creation::Staged },
-            14..40 => Action::Load { name, refs: self.random.below(2) == 0 },
-            40..44 => Action::Exists(name),
-            44..50 => Action::List(NAMES[name].0),
-            50..79 => Action::Commit(vec![self.change(name)]),
-            79..87 => Action::Commit(vec![self.change(name), self.change(other)]),
-            87..96 => Action::Rename(name, other),
+            14..42 => Action::Load { name, refs: self.random.below(2) == 0 },
+            42..45 => Action::Exists(name),
+            45..51 => Action::List(NAMES[name].0),
+            51..80 => Action::Commit(vec![self.change(name)]),
+            80..89 => Action::Commit(vec![self.change(name), self.change(other)]),
+            89..98 => Action::Rename(name, other),
             _ => Action::Drop(name),
         }
     }
@@ -174,11 +174,14 @@ impl Player {
     fn learn(&mut self, action: &Action, outcome: &Outcome) {
         match (action, outcome) {
             (Action::Load { name, .. } | Action::Create { name, .. }, Outcome::Saw(seen)) => {
-                self.known[*name] = Some(seen.clone())
+                self.known[*name] = Some(seen.clone());
             }
             (Action::Commit(changes), Outcome::Saw(seen)) => self.known[changes[0].name] = Some(seen.clone()),
             // It is known under both names now, and wrongly under one of them.
-            (Action::Rename(from, to), Outcome::Done) => self.known[*to] = self.known[*from].clone(),
+            (Action::Rename(from, to), Outcome::Done) => {
+                let known = self.known[*from].clone();
+                self.known[*to] = known;
+            }
             _ => {}
         }
     }
