@@ -12,7 +12,7 @@ use super::random::Random;
 
 const SOCKET_FILE: &str = ".s.PGSQL.5432";
 /// One in so many answers does not come through.
-const ANSWERS: u64 = 100;
+const ANSWERS: u64 = 30;
 
 /// Opens such a way in this directory, to the PostgreSQL whose socket is in the other. It breaks once it is told to.
 pub fn open(directory: &Path, to: &Path, seed: u64) -> Arc<AtomicBool> {
