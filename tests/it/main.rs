@@ -8,6 +8,7 @@ mod commits;
 mod documents;
 mod identity;
 mod jobs;
+mod linearizability;
 mod management;
 mod metadata_oracle;
 mod namespaces;
