@@ -55,14 +55,25 @@ impl Catalog {
             if let Some(answer) = self.answers.get(&key).await {
                 return Ok(answer);
             }
-            match self.answers.get_or_make(key.clone(), self.make(key, &place, position)).await {
+            // Seldom, and large: in a box every other load's future is small.
+            match Box::pin(self.answers.get_or_make(key.clone(), self.make(key, &place, position))).await {
                 Ok(answer) => return Ok(answer),
                 Err(Miss::Failed(error)) => return Err(error),
                 // The name may lead elsewhere by now.
                 Err(Miss::Changed) => {}
             }
         }
-        // Somebody commits all the time: name and metadata in one statement.
+        Box::pin(self.load_at_once(warehouse, ident, snapshots, encoding)).await
+    }
+
+    /// A table that somebody commits to all the time: its name and its metadata in one statement.
+    async fn load_at_once(
+        &self,
+        warehouse: &WarehouseRef,
+        ident: &TableIdent,
+        snapshots: Snapshots,
+        encoding: Encoding,
+    ) -> Result<Answer> {
         let (warehouse, mut resolved) =
             store::tabular::resolve(&mut *self.store.connection().await?, warehouse, &[ident]).await?;
         let pointer = resolved.pop().ok_or_else(|| Error::internal("no answer for a table"))?.found(ident)?;

@@ -147,7 +147,8 @@ impl Identity {
         let presented = match self.verified.get(&hash).await {
             Some(presented) => presented,
             None => {
-                let claims = self.read(token).await?.ok_or_else(refused)?;
+                // Seldom, and large: in a box every other request's future is small.
+                let claims = Box::pin(self.read(token)).await?.ok_or_else(refused)?;
                 let presented = Presented { principal: claims.sub, generation: claims.generation, expires_at: claims.exp };
                 // One that has expired would only take the place of another.
                 if !presented.is_expired(self) {
