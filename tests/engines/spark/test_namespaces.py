@@ -97,7 +97,7 @@ def test_a_namespace_that_is_missing_is_said_to_be_missing(lake: Lake) -> None:
     with pytest.raises(Exception, match="SCHEMA_NOT_FOUND"):
         lake.sql(f"DROP NAMESPACE {lake}.nowhere")
     lake.sql(f"DROP NAMESPACE IF EXISTS {lake}.nowhere")
-    with pytest.raises(Exception, match="SCHEMA_NOT_FOUND"):
+    with pytest.raises(Exception, match=f"NoSuchNamespaceException: Namespace does not exist: {lake.namespace}.nowhere"):
         lake.sql(f"CREATE TABLE {lake}.nowhere.cities (id BIGINT)")
     assert lake.sql(f"SHOW NAMESPACES IN {lake}") == []
 
