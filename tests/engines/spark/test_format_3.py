@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime
+import decimal
 from typing import Any
 
 import pytest
 import requests
+from pydantic import ValidationError
 
 from harness import Server
 from lake import Lake, on_both_stores, smoke_and_on_s3
@@ -156,11 +158,15 @@ def test_a_column_with_a_default_has_it_in_the_rows_from_before(lake: Lake, serv
     schema = {"type": "struct", "schema-id": 1, "fields": fields}
     commit(server, lake, [{"action": "add-schema", "schema": schema}, {"action": "set-current-schema", "schema-id": -1}])
 
-    lake.sql("INSERT INTO events VALUES (10, 'w10', 'Bergen', NULL, 1.5, NULL, 2.50, false)")
-    rows = {row["id"]: row for row in lake.rows("events")}
     expected = {"place": "Oslo", "score": 7, "share": 0.5, "day": datetime.date(2026, 1, 2), "good": True}
-    assert {name: rows[3][name] for name in expected} == expected
-    assert str(rows[3]["price"]) == "1.25"
+    row = {row["id"]: row for row in lake.rows("events")}[3]
+    assert row == {"id": 3, "word": "w3", **expected, "price": decimal.Decimal("1.25")}
+
+    # Iceberg 1.11 for Spark does not read a decimal that is in the file where the column has a default too.
+    lake.sql("ALTER TABLE events DROP COLUMN price")
+    lake.sql("INSERT INTO events VALUES (10, 'w10', 'Bergen', NULL, 1.5, NULL, false)")
+    rows = {row["id"]: row for row in lake.rows("events")}
+    assert rows[3] == {"id": 3, "word": "w3", **expected}
     assert (rows[10]["place"], rows[10]["score"], rows[10]["day"]) == ("Bergen", None, None)
     assert lake.one("SELECT count(*) FROM events WHERE place = 'Oslo' AND score = 7") == 10
 
@@ -185,3 +191,7 @@ def test_variants_are_kept_as_they_came(lake: Lake) -> None:
     assert lake.sql("SELECT id FROM events WHERE variant_get(v, '$.a.b[1]', 'double') = 2.5") == [{"id": 1}]
     lake.sql("DELETE FROM events WHERE id = 2")
     assert lake.one("SELECT count(*) FROM events") == 2
+    # PyIceberg 0.12 has no variants and does not load such a table, so that there is nothing to compare with.
+    with pytest.raises(ValidationError, match="Unsupported field type: 'variant'"):
+        lake.load("events")
+    lake.sql("DROP TABLE events")
