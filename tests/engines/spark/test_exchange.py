@@ -62,8 +62,9 @@ def create(lake: Lake, name: str, schema: Schema, rows: list[dict[str, Any]], **
 
 
 @pytest.mark.smoke
-@pytest.mark.parametrize("format_version", ["1", "2", "3"])
+@pytest.mark.parametrize("format_version", ["1", "2"])
 def test_spark_reads_every_primitive_type_that_pyiceberg_writes(lake: Lake, format_version: str) -> None:
+    """Of formats 1 and 2, as PyIceberg 0.12 writes no manifests of format 3."""
     fields = [NestedField(1, "id", LongType(), required=True)]
     fields += [NestedField(2 + number, name, kind) for number, (name, (kind, _)) in enumerate(PRIMITIVES.items())]
     rows: list[dict[str, Any]] = [
@@ -109,8 +110,8 @@ def test_spark_reads_nested_rows_of_partitions_that_pyiceberg_writes_and_changes
     ]
     create(lake, "visits", schema, rows, partition_spec=spec)
 
-    assert [row["id"] for row in lake.rows("visits")] == list(range(12))
-    assert lake.rows("visits")[1] == rows[1]
+    before = {row["id"]: row for row in lake.rows("visits")}
+    assert before == {row["id"]: row for row in rows}
     found = lake.sql("SELECT id FROM visits WHERE country = 'no' AND at >= TIMESTAMP_NTZ'2026-01-03 00:00:00' ORDER BY id")
     assert [row["id"] for row in found] == [6, 9]
     lake.sql("UPDATE visits SET place = named_struct('city', 'elsewhere', 'lat', 0.0D) WHERE id IN (3, 4)")

@@ -168,7 +168,8 @@ def test_a_column_with_a_default_has_it_in_the_rows_from_before(lake: Lake, serv
     rows = {row["id"]: row for row in lake.rows("events")}
     assert rows[3] == {"id": 3, "word": "w3", **expected}
     assert (rows[10]["place"], rows[10]["score"], rows[10]["day"]) == ("Bergen", None, None)
-    assert lake.one("SELECT count(*) FROM events WHERE place = 'Oslo' AND score = 7") == 10
+    # Not `place = 'Oslo'`: Iceberg 1.11 skips whole files on such a filter, as if a column that they lack were null in them.
+    assert lake.one("SELECT count(*) FROM events WHERE concat(place, score) = 'Oslo7'") == 10
 
 
 def test_spark_refuses_to_declare_a_default_itself(lake: Lake) -> None:
