@@ -45,9 +45,7 @@ def s3_catalog(spark: SparkSession, server: Server, s3: S3Server) -> str:
 
 
 @pytest.fixture
-def lake(
-    request: pytest.FixtureRequest, spark: SparkSession, server: Server, passed: Callable[[], bool]
-) -> Iterator[Lake]:
+def lake(request: pytest.FixtureRequest, spark: SparkSession, server: Server, passed: Callable[[], bool]) -> Iterator[Lake]:
     """A namespace of its own, on local files unless the test says otherwise.
 
     Every table that a test which passed leaves behind is read by Spark and by PyIceberg, and compared.

@@ -160,7 +160,10 @@ def test_spark_reads_a_table_that_pyiceberg_evolved(lake: Lake) -> None:
 
 
 def test_pyiceberg_changes_a_table_that_spark_made(lake: Lake) -> None:
-    lake.sql("CREATE TABLE words (id BIGINT, word STRING) PARTITIONED BY (bucket(2, id)) TBLPROPERTIES ('write.delete.mode' = 'merge-on-read')")
+    lake.sql(
+        """CREATE TABLE words (id BIGINT, word STRING) PARTITIONED BY (bucket(2, id))
+        TBLPROPERTIES ('write.delete.mode' = 'merge-on-read')"""
+    )
     lake.sql("INSERT INTO words SELECT /*+ COALESCE(1) */ id, concat('w', id) FROM range(8)")
     lake.sql("DELETE FROM words WHERE id = 2")
     table = lake.load("words")
@@ -185,8 +188,8 @@ def test_pyiceberg_reads_the_position_deletes_and_deletion_vectors_of_spark(lake
     for version, file_format in (("2", "PARQUET"), ("3", "PUFFIN")):
         name = f"format_{version}"
         lake.sql(
-            f"""CREATE TABLE {name} (id BIGINT) TBLPROPERTIES ('format-version' = '{version}', 'write.delete.mode' = 'merge-on-read',
-            'write.parquet.row-group-size-bytes' = '1024')"""
+            f"""CREATE TABLE {name} (id BIGINT) TBLPROPERTIES ('format-version' = '{version}',
+            'write.delete.mode' = 'merge-on-read', 'write.parquet.row-group-size-bytes' = '1024')"""
         )
         lake.sql(f"INSERT INTO {name} SELECT /*+ COALESCE(1) */ id FROM range(20000)")
         lake.sql(f"DELETE FROM {name} WHERE id % 3 = 0")

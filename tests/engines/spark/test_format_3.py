@@ -16,8 +16,9 @@ from lake import Lake, on_both_stores, smoke_and_on_s3
 
 def table(lake: Lake, version: int = 3) -> None:
     lake.sql(
-        f"""CREATE TABLE events (id BIGINT, word STRING) PARTITIONED BY (bucket(2, id)) TBLPROPERTIES ('format-version' = '{version}',
-        'write.delete.mode' = 'merge-on-read', 'write.update.mode' = 'merge-on-read', 'write.merge.mode' = 'merge-on-read')"""
+        f"""CREATE TABLE events (id BIGINT, word STRING) PARTITIONED BY (bucket(2, id))
+        TBLPROPERTIES ('format-version' = '{version}', 'write.delete.mode' = 'merge-on-read',
+        'write.update.mode' = 'merge-on-read', 'write.merge.mode' = 'merge-on-read')"""
     )
     lake.sql("INSERT INTO events SELECT /*+ COALESCE(1) */ id, concat('w', id) FROM range(10)")
 

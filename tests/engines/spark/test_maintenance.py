@@ -72,20 +72,18 @@ def test_small_files_become_one_and_deletes_are_applied(lake: Lake) -> None:
 
 def test_files_are_rewritten_in_an_order_and_for_a_part_of_the_rows(lake: Lake) -> None:
     table(lake)
-    call(
-        lake,
-        "rewrite_data_files(table => 'numbers', strategy => 'sort', sort_order => 'id DESC', options => map('rewrite-all', 'true'))",
-    )
+    rewrite = "rewrite_data_files(table => 'numbers', options => map('rewrite-all', 'true'), strategy => 'sort'"
+    call(lake, f"{rewrite}, sort_order => 'id DESC')")
     assert [row["id"] for row in lake.sql("SELECT id FROM numbers")] == list(range(19, -1, -1))
-    call(
-        lake,
-        "rewrite_data_files(table => 'numbers', strategy => 'sort', sort_order => 'zorder(id, word)', options => map('rewrite-all', 'true'))",
-    )
+    call(lake, f"{rewrite}, sort_order => 'zorder(id, word)')")
     assert lake.ids("numbers") == list(range(20))
 
 
 def test_position_deletes_are_compacted(lake: Lake) -> None:
-    lake.sql("CREATE TABLE numbers (id BIGINT) TBLPROPERTIES ('write.delete.mode' = 'merge-on-read', 'write.delete.granularity' = 'partition')")
+    lake.sql(
+        """CREATE TABLE numbers (id BIGINT)
+        TBLPROPERTIES ('write.delete.mode' = 'merge-on-read', 'write.delete.granularity' = 'partition')"""
+    )
     lake.sql("INSERT INTO numbers SELECT /*+ COALESCE(1) */ id FROM range(20)")
     for number in (3, 7, 11):
         lake.sql(f"DELETE FROM numbers WHERE id = {number}")
@@ -136,7 +134,8 @@ def test_files_of_others_are_added_to_a_table(lake: Lake, tmp_path: Path) -> Non
     ).parquet(str(plain))
     lake.sql("CREATE TABLE numbers (id BIGINT, word STRING, part INT) PARTITIONED BY (part)")
 
-    answer = call(lake, f"add_files(table => 'numbers', source_table => '`parquet`.`{plain}`', partition_filter => map('part', '1'))")
+    source = f"source_table => '`parquet`.`{plain}`', partition_filter => map('part', '1')"
+    answer = call(lake, f"add_files(table => 'numbers', {source})")
     assert answer["added_files_count"] == lake.one(f"SELECT count(*) FROM {lake}.numbers.files")
     assert {urlsplit(row["file_path"]).path for row in lake.sql(f"SELECT file_path FROM {lake}.numbers.files")} == {
         str(file) for file in (plain / "part=1").glob("*.parquet")

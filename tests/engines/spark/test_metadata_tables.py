@@ -9,7 +9,10 @@ from lake import Lake, ordered
 
 def changed(lake: Lake) -> None:
     """A table with two partitions, three snapshots, a delete file and a tag."""
-    lake.sql("CREATE TABLE cities (id BIGINT, country STRING) PARTITIONED BY (country) TBLPROPERTIES ('write.delete.mode' = 'merge-on-read')")
+    lake.sql(
+        """CREATE TABLE cities (id BIGINT, country STRING) PARTITIONED BY (country)
+        TBLPROPERTIES ('write.delete.mode' = 'merge-on-read')"""
+    )
     lake.sql("INSERT INTO cities SELECT /*+ COALESCE(1) */ * FROM VALUES (1, 'no'), (2, 'no'), (3, 'se')")
     lake.sql("INSERT INTO cities VALUES (4, 'se')")
     lake.sql("DELETE FROM cities WHERE id = 1")

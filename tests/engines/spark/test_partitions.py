@@ -24,14 +24,16 @@ MANY = [
 def fill(lake: Lake, start: int, end: int) -> None:
     lake.sql(
         f"""INSERT INTO events SELECT id, IF(id % 7 = 0, NULL, concat('wørd-', id % 4)), CAST(id * 1.25 AS DECIMAL(9, 2)),
-        date_add(DATE'1969-11-15', CAST(id * 20 AS INT)), TIMESTAMP'1969-12-31 20:00:00' + make_interval(0, 0, 0, 0, CAST(id AS INT)),
+        date_add(DATE'1969-11-15', CAST(id * 20 AS INT)),
+        TIMESTAMP'1969-12-31 20:00:00' + make_interval(0, 0, 0, 0, CAST(id AS INT)),
         TIMESTAMP_NTZ'1969-12-31 20:00:00' + make_interval(0, 0, 0, 0, CAST(id * 12 AS INT)) FROM range({start}, {end})"""
     )
 
 
 def events(lake: Lake, partitioned: str = "") -> None:
     lake.sql(
-        f"CREATE TABLE events (id BIGINT, word STRING, price DECIMAL(9, 2), day DATE, at TIMESTAMP, local TIMESTAMP_NTZ) {partitioned}"
+        f"""CREATE TABLE events (id BIGINT, word STRING, price DECIMAL(9, 2), day DATE, at TIMESTAMP, local TIMESTAMP_NTZ)
+        {partitioned}"""
     )
     fill(lake, 0, 30)
 
@@ -80,7 +82,8 @@ def test_partition_fields_are_added_replaced_and_dropped_and_old_rows_stay(lake:
     assert lake.ids("events") == list(range(70))
     specs = {row["spec_id"] for row in lake.sql(f"SELECT spec_id FROM {lake}.events.files")}
     assert len(specs) == 4
-    assert [row["id"] for row in lake.sql("SELECT id FROM events WHERE id IN (5, 35, 45, 55, 65) ORDER BY id")] == [5, 35, 45, 55, 65]
+    found = lake.sql("SELECT id FROM events WHERE id IN (5, 35, 45, 55, 65) ORDER BY id")
+    assert [row["id"] for row in found] == [5, 35, 45, 55, 65]
 
 
 def test_every_transform_is_added_to_one_table_and_rows_are_deleted_across_all_specs(lake: Lake) -> None:

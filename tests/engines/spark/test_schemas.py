@@ -8,7 +8,8 @@ from pyiceberg.types import DecimalType, DoubleType, IntegerType, LongType
 from lake import Lake, on_both_stores
 
 TABLE = """CREATE TABLE events (id BIGINT NOT NULL, name STRING, amount INT,
-    place STRUCT<city: STRING, at: STRUCT<lat: FLOAT, lon: FLOAT>>, tags ARRAY<STRUCT<k: STRING>>, seen MAP<STRING, STRUCT<n: INT>>)"""
+    place STRUCT<city: STRING, at: STRUCT<lat: FLOAT, lon: FLOAT>>, tags ARRAY<STRUCT<k: STRING>>,
+    seen MAP<STRING, STRUCT<n: INT>>)"""
 
 
 def events(lake: Lake) -> None:

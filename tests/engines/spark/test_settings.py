@@ -46,9 +46,7 @@ def test_the_readme_settings_work_as_they_stand(connect: Connect, lake: Lake) ->
     assert [row.id for row in own.sql(f"SELECT id FROM {namespace}.numbers ORDER BY id").collect()] == [1, 2, 3]
 
 
-def test_the_readme_settings_for_s3_work_as_they_stand(
-    connect: Connect, server: Server, s3: S3Server, s3_catalog: str
-) -> None:
+def test_the_readme_settings_for_s3_work_as_they_stand(connect: Connect, server: Server, s3: S3Server, s3_catalog: str) -> None:
     own = connect("readme", s3_catalog)
     for key, value in session.s3_settings("readme", s3.access_key, s3.secret_key).items():
         own.conf.set(key, value)

@@ -14,7 +14,7 @@ FIVE = "SELECT id, concat('w', id) AS word FROM range(5)"
 
 @on_both_stores
 def test_a_table_is_made_from_a_query(lake: Lake) -> None:
-    lake.sql(f"CREATE TABLE numbers USING iceberg PARTITIONED BY (bucket(2, id)) COMMENT 'Five' TBLPROPERTIES ('a' = 'b') AS {FIVE}")
+    lake.sql(f"CREATE TABLE numbers PARTITIONED BY (bucket(2, id)) COMMENT 'Five' TBLPROPERTIES ('a' = 'b') AS {FIVE}")
 
     table = lake.load("numbers")
     assert [str(field.transform) for field in table.spec().fields] == ["bucket[2]"]
@@ -38,7 +38,10 @@ def test_a_table_whose_query_fails_is_not_made(lake: Lake) -> None:
 def test_a_table_is_replaced_and_keeps_its_history(lake: Lake) -> None:
     lake.sql(f"CREATE TABLE numbers PARTITIONED BY (word) TBLPROPERTIES ('kept' = 'yes') AS {FIVE}")
     before, uuid = lake.current("numbers"), lake.load("numbers").metadata.table_uuid
-    lake.sql("REPLACE TABLE numbers PARTITIONED BY (bucket(3, n)) TBLPROPERTIES ('new' = '1') AS SELECT CAST(id AS INT) AS n, 1.5D AS x FROM range(3)")
+    lake.sql(
+        """REPLACE TABLE numbers PARTITIONED BY (bucket(3, n)) TBLPROPERTIES ('new' = '1')
+        AS SELECT CAST(id AS INT) AS n, 1.5D AS x FROM range(3)"""
+    )
 
     table = lake.load("numbers")
     assert table.metadata.table_uuid == uuid
@@ -177,7 +180,10 @@ def test_a_table_is_made_where_the_statement_says(lake: Lake) -> None:
 
 
 def test_show_and_describe_tell_what_a_table_is(lake: Lake) -> None:
-    lake.sql("CREATE TABLE numbers (id BIGINT NOT NULL COMMENT 'The key', word STRING) PARTITIONED BY (bucket(2, id)) COMMENT 'Numbers'")
+    lake.sql(
+        """CREATE TABLE numbers (id BIGINT NOT NULL COMMENT 'The key', word STRING)
+        PARTITIONED BY (bucket(2, id)) COMMENT 'Numbers'"""
+    )
     described = {row["col_name"]: row["data_type"] for row in lake.sql("DESCRIBE TABLE EXTENDED numbers")}
     assert (described["id"], described["word"], described["Comment"]) == ("bigint", "string", "Numbers")
     assert described["Location"] == lake.load("numbers").location()

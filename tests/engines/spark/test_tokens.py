@@ -19,9 +19,7 @@ LIFETIMES = 3
 @pytest.fixture(scope="module")
 def brief(spark: SparkSession) -> Iterator[Server]:
     """A server whose tokens are valid for a few seconds. `spark` comes first, so that it belongs to the other server."""
-    server = Server.start(
-        bind=f"127.0.0.1:{free_port()}", settings={"NUNATAK_TOKEN_LIFETIME_SECONDS": str(LIFETIME_SECONDS)}
-    )
+    server = Server.start(bind=f"127.0.0.1:{free_port()}", settings={"NUNATAK_TOKEN_LIFETIME_SECONDS": str(LIFETIME_SECONDS)})
     try:
         yield server
     finally:

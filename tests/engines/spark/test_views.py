@@ -216,7 +216,11 @@ def test_a_view_does_not_take_the_name_of_a_table(numbers: Lake) -> None:
 def test_a_table_does_not_take_the_name_of_a_view(numbers: Lake) -> None:
     lake = numbers
     lake.sql("CREATE VIEW some AS SELECT 1 AS one")
-    for statement in ("CREATE TABLE some (id BIGINT)", "CREATE TABLE some AS SELECT 2 AS two", "ALTER TABLE numbers RENAME TO some"):
+    for statement in (
+        "CREATE TABLE some (id BIGINT)",
+        "CREATE TABLE some AS SELECT 2 AS two",
+        "ALTER TABLE numbers RENAME TO some",
+    ):
         with pytest.raises(Exception, match="(?i)already exists|ALREADY_EXISTS"):
             lake.sql(statement)
     with pytest.raises(Exception, match="(?i)already exists|ALREADY_EXISTS|EXPECT_TABLE_NOT_VIEW|view"):

@@ -55,7 +55,8 @@ def test_a_hundred_thousand_rows_go_into_a_partitioned_table_and_come_out(lake: 
     # Of four months and five stations each.
     assert lake.one(f"SELECT count(*) FROM {lake}.readings.partitions") == 20
     march = lake.sql(
-        "SELECT count(*) AS n, min(day) AS first FROM readings WHERE station = 'station-3' AND day >= DATE'2026-03-01' AND day < DATE'2026-04-01'"
+        """SELECT count(*) AS n, min(day) AS first FROM readings
+        WHERE station = 'station-3' AND day >= DATE'2026-03-01' AND day < DATE'2026-04-01'"""
     )
     expected = [n for n in range(100_000) if n % 5 == 3 and 59 <= n % 120 < 90]
     assert march == [{"n": len(expected), "first": datetime.date(2026, 3, 5)}]
