@@ -144,6 +144,23 @@ def test_files_of_others_are_added_to_a_table(lake: Lake, tmp_path: Path) -> Non
     assert "schema.name-mapping.default" in lake.load("numbers").properties
 
 
+def test_a_table_that_is_not_icebergs_is_taken_over_as_a_snapshot_of_it(lake: Lake) -> None:
+    source = f"spark_catalog.default.plain_{lake.namespace}"
+    lake.sql(f"CREATE TABLE {source} USING parquet PARTITIONED BY (part) AS SELECT id, CAST(id % 3 AS INT) AS part FROM range(9)")
+    try:
+        assert call(lake, f"snapshot('{source}', '{lake.namespace}.taken')")["imported_files_count"] > 0
+        assert lake.ids("taken") == list(range(9))
+        lake.sql("INSERT INTO taken VALUES (9, 0)")
+        lake.sql("DELETE FROM taken WHERE id = 1")
+        assert lake.ids("taken") == [0, 2, 3, 4, 5, 6, 7, 8, 9]
+        # The table that it was taken from is as it was.
+        assert lake.one(f"SELECT count(*) FROM {source}") == 9
+    finally:
+        # Its files are still the source's, which takes them along.
+        lake.sql("DROP TABLE taken")
+        lake.sql(f"DROP TABLE {source}")
+
+
 @on_both_stores
 def test_a_table_that_was_dropped_is_registered_by_its_metadata(lake: Lake) -> None:
     table(lake)

@@ -64,6 +64,8 @@ def test_the_changes_between_two_snapshots_are_read(lake: Lake) -> None:
         f" options => map('start-snapshot-id', '{third}', 'end-snapshot-id', '{fourth}'))",
     )
     assert lake.sql("SELECT id, _change_type FROM changed") == [{"id": 1, "_change_type": "DELETE"}]
+    # It is a view of the session, which the other tests share.
+    assert lake.spark.catalog.dropTempView("changed")
     assert lake.ids("numbers") == [2, 3]
 
 

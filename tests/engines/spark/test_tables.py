@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -152,11 +153,23 @@ def test_a_table_that_keeps_its_files_is_not_purged(lake: Lake) -> None:
     assert lake.ids("numbers") == [0, 1, 2, 3, 4]
 
 
-@smoke_and_on_s3
-def test_a_purge_by_the_server_frees_the_name_at_once(lake: Lake) -> None:
-    """PyIceberg and Iceberg's own Java catalog ask the server to purge, which Spark's SQL does not."""
-    lake.sql(f"CREATE TABLE numbers AS {FIVE}")
+def purge_from_java(lake: Lake) -> None:
+    """Iceberg's Java catalog, the one inside of Spark."""
+    iceberg = lake.spark.sparkContext._jvm.org.apache.iceberg
+    catalog = iceberg.spark.Spark3Util.loadIcebergCatalog(lake.spark._jsparkSession, lake.name)
+    assert catalog.dropTable(iceberg.catalog.TableIdentifier.parse(f"{lake.namespace}.numbers"), True)
+
+
+def purge_from_python(lake: Lake) -> None:
     lake.catalog.purge_table((lake.namespace, "numbers"))
+
+
+@smoke_and_on_s3
+@pytest.mark.parametrize("purge", [purge_from_java, purge_from_python])
+def test_a_purge_by_the_server_frees_the_name_at_once(lake: Lake, purge: Callable[[Lake], None]) -> None:
+    """Both libraries ask the server to purge, where Spark's SQL deletes the files itself."""
+    lake.sql(f"CREATE TABLE numbers AS {FIVE}")
+    purge(lake)
 
     assert lake.sql("SHOW TABLES") == []
     with pytest.raises(Exception, match="TABLE_OR_VIEW_NOT_FOUND"):
