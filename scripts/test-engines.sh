@@ -13,7 +13,7 @@ done
 
 case ${1:-} in
     smoke) shift && set -- -m smoke "$@" ;;
-    full) shift ;;
+    full) shift && with_s3=yes ;;
     *) fail "usage: scripts/test-engines.sh smoke|full [arguments for pytest]" ;;
 esac
 
@@ -31,7 +31,8 @@ find_java || fail "Java 17 or 21 is needed for Spark, and was not found: set JAV
 
 # Spark itself is a Python package. Its Iceberg comes from Maven, by Spark's own means, when it starts.
 need_venv "$cache/engines/venv" tests/engines/requirements.txt tests/pyiceberg/requirements.txt
-need_minio "$cache/engines/venv"
+# The smoke is on local files.
+[ -z "${with_s3:-}" ] || need_minio "$cache/engines/venv"
 
 if [ -z "$binary" ]; then
     cargo build --locked

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from harness import S3Server, Server, free_port
+
+
+PASSED = pytest.StashKey[bool]()
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -21,11 +24,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         report.sections.append(("server log", server.log_tail()))
 
 
-PASSED = pytest.StashKey[bool]()
-
-
 @pytest.fixture
-def passed(request: pytest.FixtureRequest) -> Iterator[object]:
+def passed(request: pytest.FixtureRequest) -> Callable[[], bool]:
     """Tells a fixture that is being torn down whether its test passed."""
     return lambda: request.node.stash.get(PASSED, False)
 
