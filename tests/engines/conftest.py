@@ -8,7 +8,6 @@ import pytest
 
 from harness import S3Server, Server, free_port
 
-
 PASSED = pytest.StashKey[bool]()
 
 

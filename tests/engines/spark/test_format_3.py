@@ -109,7 +109,7 @@ def test_a_table_goes_from_format_2_to_3_with_its_deletes(lake: Lake) -> None:
     lake.sql("INSERT INTO events VALUES (10, 'w10')")
     row_ids = [row_id for row_id, _ in lineage(lake).values()]
     assert None not in row_ids and len(set(row_ids)) == 4
-    with pytest.raises(Exception, match="downgrade"):
+    with pytest.raises(Exception, match="Cannot downgrade v3 table to v2"):
         lake.sql("ALTER TABLE events SET TBLPROPERTIES ('format-version' = '2')")
     assert lake.load("events").format_version == 3
 
@@ -174,7 +174,7 @@ def test_a_column_with_a_default_has_it_in_the_rows_from_before(lake: Lake, serv
 
 
 def test_spark_refuses_to_declare_a_default_itself(lake: Lake) -> None:
-    with pytest.raises(Exception, match="(?i)default"):
+    with pytest.raises(Exception, match="does not support column default value"):
         lake.sql("CREATE TABLE events (id BIGINT, n INT DEFAULT 5) TBLPROPERTIES ('format-version' = '3')")
     assert not lake.exists("events")
 

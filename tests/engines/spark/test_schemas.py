@@ -103,7 +103,7 @@ def test_a_type_is_widened_and_the_values_stay(lake: Lake, before: str, after: s
 def test_a_type_is_not_narrowed(lake: Lake) -> None:
     lake.sql("CREATE TABLE numbers (id BIGINT, n BIGINT)")
     lake.sql("INSERT INTO numbers VALUES (1, 2)")
-    with pytest.raises(Exception, match="NOT_SUPPORTED_CHANGE_COLUMN|Cannot change column type"):
+    with pytest.raises(Exception, match="NOT_SUPPORTED_CHANGE_COLUMN"):
         lake.sql("ALTER TABLE numbers ALTER COLUMN n TYPE INT")
     assert lake.rows("numbers") == [{"id": 1, "n": 2}]
     assert lake.load("numbers").schema().find_field("n").field_type == LongType()
@@ -131,7 +131,7 @@ def test_a_required_column_becomes_optional_and_comments_change(lake: Lake) -> N
     assert not schema.find_field("id").required
     assert schema.find_field("amount").doc == "In øre"
     assert (None, 5) in [(row["id"], row["amount"]) for row in lake.rows("events")]
-    with pytest.raises(Exception, match="NULLABLE|nullable"):
+    with pytest.raises(Exception, match="Cannot change nullable column to non-nullable: amount"):
         lake.sql("ALTER TABLE events ALTER COLUMN amount SET NOT NULL")
 
 

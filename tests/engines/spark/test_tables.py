@@ -61,7 +61,7 @@ def test_create_or_replace_makes_a_table_and_replaces_it(lake: Lake) -> None:
     lake.sql("CREATE OR REPLACE TABLE numbers (id BIGINT, more STRING)")
     assert lake.rows("numbers") == []
     assert len(lake.snapshots("numbers")) == 2
-    with pytest.raises(Exception, match="TABLE_OR_VIEW_NOT_FOUND|does not exist"):
+    with pytest.raises(Exception, match="TABLE_OR_VIEW_NOT_FOUND"):
         lake.sql(f"REPLACE TABLE nowhere AS {FIVE}")
 
 
@@ -187,7 +187,7 @@ def test_a_table_is_made_where_the_statement_says(lake: Lake) -> None:
     assert lake.load("second").location() == location
     assert lake.ids("second") == [1]
     for place in (location, f"{location}/inside"):
-        with pytest.raises(Exception, match="(?i)location"):
+        with pytest.raises(Exception, match="Invalid location: it overlaps with another table's"):
             lake.sql(f"CREATE TABLE third (id BIGINT) LOCATION '{place}'")
     assert not lake.exists("third")
 
