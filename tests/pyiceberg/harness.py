@@ -131,8 +131,8 @@ class Server:
         return cls(uri.rstrip("/"), credential)
 
     @classmethod
-    def start(cls, bind: str | None = None) -> Server:
-        """Start a server; with no `bind` on the address which is its default."""
+    def start(cls, bind: str | None = None, settings: dict[str, str] | None = None) -> Server:
+        """Start a server; with no `bind` on the address which is its default. `settings` are more of its variables."""
         binary = Path(os.environ.get("NUNATAK_BIN", REPOSITORY / "target" / "debug" / "nunatak"))
         if not binary.is_file():
             raise HarnessError(f"there is no server at {binary}: build it, or name it in NUNATAK_BIN")
@@ -144,6 +144,7 @@ class Server:
             "NUNATAK_DATA_DIR": str(data),
             "NUNATAK_BOOTSTRAP_CLIENT_ID": client_id,
             "NUNATAK_BOOTSTRAP_CLIENT_SECRET": client_secret,
+            **(settings or {}),
         }
         if bind is not None:
             env["NUNATAK_BIND"] = bind
