@@ -163,6 +163,7 @@ impl App {
             body_bytes_max: config.request_bytes_max,
             request_time_max: Duration::from_secs(u64::from(config.request_seconds_max)),
             trusted_proxies: config.trusted_proxies.clone().into(),
+            traced: config.otlp_endpoint.is_some(),
             public_url: config.public_url.as_deref().map(Into::into),
         };
         Api::from(Parts {

@@ -7,13 +7,13 @@ use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
-use tracing::{Instrument, field};
+use tracing::Instrument;
 
 use super::Api;
 use super::error::ApiError;
 use super::observe::observe;
 use crate::identity::Presented;
-use crate::model::{Error, Kind, Secret};
+use crate::model::{Error, Kind, PrincipalId, Secret};
 
 /// Who may be reached without a token.
 const PUBLIC: [&str; 6] = ["/health/live", "/health/ready", "/metrics", "/api/v1/openapi.json", "/catalog/openapi.json", "/docs"];
@@ -41,14 +41,17 @@ async fn authenticated(api: &Api, mut request: Request, next: Next) -> Response 
         return run(request).await;
     }
     match identify(api, &mut request).await {
-        Ok(()) => run(request).await,
+        Ok(principal) => {
+            let mut response = run(request).await;
+            response.extensions_mut().insert(principal);
+            response
+        }
         Err(error) => ApiError::from(error).into_response(),
     }
 }
 
-async fn identify(api: &Api, request: &mut Request) -> Result<(), Error> {
+async fn identify(api: &Api, request: &mut Request) -> Result<PrincipalId, Error> {
     let presented = presented(api, request.headers()).await?;
-    tracing::Span::current().record("principal", field::display(presented.principal()));
     let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     if CONFIRMED_BY_HANDLER.iter().any(|(method, path)| method == request.method() && route == Some(*path)) {
         request.extensions_mut().insert(presented);
@@ -56,7 +59,7 @@ async fn identify(api: &Api, request: &mut Request) -> Result<(), Error> {
         let caller = api.identity.confirm(&presented).await?;
         request.extensions_mut().insert(caller);
     }
-    Ok(())
+    Ok(presented.principal())
 }
 
 async fn presented(api: &Api, headers: &HeaderMap) -> Result<Presented, Error> {

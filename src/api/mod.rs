@@ -86,6 +86,8 @@ pub struct Limits {
     pub request_time_max: Duration,
     /// Who may say on whose behalf a request comes.
     pub trusted_proxies: Arc<[IpNet]>,
+    /// Whether requests are traced.
+    pub traced: bool,
     /// The URL under which clients reach the server, if it is another than the one they call.
     pub public_url: Option<Arc<str>>,
 }

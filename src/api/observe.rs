@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::Api;
 use super::error::ApiError;
+use crate::model::PrincipalId;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -68,40 +69,57 @@ pub async fn observe<F: Future<Output = Response>>(
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let route = matched.as_ref().map_or("unmatched", MatchedPath::as_str);
     let method = known_method(request.method());
-    let span = tracing::info_span!(
-        "request",
-        otel.name = format!("{method} {route}"),
-        otel.kind = "server",
-        otel.status_code = field::Empty,
-        http.request.method = method,
-        http.route = route,
-        http.response.status_code = field::Empty,
-        client.address = client_address(api, &request).map(field::display),
-        user_agent.original = request.headers().get(header::USER_AGENT).and_then(|value| value.to_str().ok()),
-        request_id = id.to_str().unwrap_or(""),
-        principal = field::Empty,
-    );
-    adopt_trace(&span, request.headers());
+    let address = client_address(api, &request);
+    let agent = request.headers().get(header::USER_AGENT).cloned();
+    let agent = agent.as_ref().and_then(|value| value.to_str().ok());
+    let span = if api.limits.traced {
+        let span = tracing::info_span!(
+            "request",
+            otel.name = format!("{method} {route}"),
+            otel.kind = "server",
+            otel.status_code = field::Empty,
+            http.request.method = method,
+            http.route = route,
+            http.response.status_code = field::Empty,
+            client.address = address.map(field::display),
+            user_agent.original = agent,
+            request_id = id.to_str().unwrap_or(""),
+            principal = field::Empty,
+        );
+        adopt_trace(&span, request.headers());
+        span
+    } else {
+        // Every field of a span is written as text when the request begins, whether or not anything is logged. What is logged at its
+        // end has the others.
+        tracing::info_span!("request", request_id = id.to_str().unwrap_or(""))
+    };
     request.extensions_mut().remove::<ConnectInfo<SocketAddr>>();
     let mut response = serve(request).instrument(span.clone()).await;
     let status = response.status();
     let seconds = started.elapsed().as_secs_f64();
-    span.record("http.response.status_code", status.as_u16());
-    if status.is_server_error() {
-        span.record("otel.status_code", "ERROR");
-    }
     api.requests.record(method, route, status, seconds);
-    let entered = span.enter();
-    match response.extensions().get::<ApiError>().map(ApiError::error) {
-        Some(error) if status.is_server_error() => {
-            let cause = std::error::Error::source(error).map(field::display);
-            tracing::error!(status = status.as_u16(), seconds, error = error.message(), cause, "request failed");
+    let principal = response.extensions().get::<PrincipalId>().copied();
+    if api.limits.traced {
+        span.record("http.response.status_code", status.as_u16());
+        span.record("principal", principal.map(field::display));
+        if status.is_server_error() {
+            span.record("otel.status_code", "ERROR");
         }
+    }
+    let entered = span.enter();
+    let (principal, address) = (principal.map(field::display), address.map(field::display));
+    let code = status.as_u16();
+    match response.extensions().get::<ApiError>().map(ApiError::error) {
         Some(error) => {
             let cause = std::error::Error::source(error).map(field::display);
-            tracing::info!(status = status.as_u16(), seconds, error = error.message(), cause, "request refused");
+            let error = error.message();
+            if status.is_server_error() {
+                tracing::error!(method, route, status = code, seconds, principal, address, agent, error, cause, "request failed");
+            } else {
+                tracing::info!(method, route, status = code, seconds, principal, address, agent, error, cause, "request refused");
+            }
         }
-        None => tracing::debug!(status = status.as_u16(), seconds, "request served"),
+        None => tracing::debug!(method, route, status = code, seconds, principal, address, agent, "request served"),
     }
     drop(entered);
     response.headers_mut().insert(REQUEST_ID, id);
