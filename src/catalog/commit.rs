@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::answer::{self, KnownWarehouse};
 use super::apply::{Base, apply};
-use super::current::{Current, CurrentTable};
+use super::current::{Current, CurrentTable, Found};
 use super::metadata_file::MetadataFile;
 use super::{Catalog, Loaded, locations, metadata_file};
 use crate::access::{Caller, CommitTable, CreateTable, Permit};
@@ -23,7 +23,7 @@ use crate::model::iceberg::{Requirement, TableMetadata, Update};
 use crate::model::{Error, Kind, Location, NamespaceId, Object, Result, TableId, TableIdent};
 use crate::store;
 use crate::store::lookup::Position;
-use crate::store::tabular::{Choice, Held, NewTable, Swap};
+use crate::store::tabular::{Choice, Held, NewTable, Relied, Swap};
 use crate::store::warehouse::{Warehouse, WarehouseRef};
 
 /// How often a commit is tried when others are faster and its requirements still hold.
@@ -102,8 +102,18 @@ impl Catalog {
                 "Invalid commit: {updates} updates and requirements, at most {UPDATES_MAX} are allowed"
             )));
         }
+        if let [change] = changes
+            && let Some(done) = self.commit_on_guess(presented, warehouse, change).await
+        {
+            count(&done);
+            return done;
+        }
+        let idents: Vec<&TableIdent> = changes.iter().map(|change| &change.identifier).collect();
         for _ in 0..ATTEMPTS_MAX {
-            let result = self.try_commit(presented, warehouse, changes).await;
+            let result = match self.current(presented, warehouse, &idents).await {
+                Ok(found) => self.try_commit(presented, warehouse, changes, found, true).await,
+                Err(error) => Err(error),
+            };
             if matches!(&result, Ok(None)) {
                 metrics::counter!("nunatak_commit_swaps_lost_total").increment(1);
                 continue;
@@ -117,17 +127,38 @@ impl Catalog {
         result
     }
 
-    /// One try; `None` when somebody else was faster and nothing happened.
+    /// One try on what was this server's own last commit to the table, if it remembers that. Only what took effect, or may have, counts:
+    /// whatever else comes of it may be because the guess was wrong.
+    async fn commit_on_guess(
+        &self,
+        presented: &Presented,
+        warehouse: &WarehouseRef,
+        change: &TableChange,
+    ) -> Option<Result<Vec<Loaded>>> {
+        let found = self.guess(presented, warehouse, &change.identifier).await?;
+        match self.try_commit(presented, warehouse, std::slice::from_ref(change), found, false).await {
+            Ok(Some(loaded)) => Some(Ok(loaded)),
+            Err(error) if error.kind() == Kind::Unknown => Some(Err(error)),
+            Ok(None) => {
+                self.recent.was_wrong((presented.principal(), warehouse.clone(), change.identifier.clone())).await;
+                None
+            }
+            Err(_) => None,
+        }
+    }
+
+    /// One try; `None` when nothing happened, because somebody else was faster, or nothing was to be done and what was found is a guess.
     async fn try_commit(
         &self,
         presented: &Presented,
         warehouse: &WarehouseRef,
         changes: &[TableChange],
+        found: Found,
+        confirmed: bool,
     ) -> Result<Option<Vec<Loaded>>> {
-        let idents: Vec<&TableIdent> = changes.iter().map(|change| &change.identifier).collect();
-        let (caller, known, current) = self.current(presented, warehouse, &idents).await?;
+        let Found { caller, known, tables, seen } = found;
         let mut outcomes = Vec::with_capacity(changes.len());
-        for (change, current) in changes.iter().zip(current) {
+        for (change, current) in changes.iter().zip(tables) {
             outcomes.push(self.prepare(&caller, &known, change, current)?);
         }
         let prepared: Vec<&Prepared<'_>> = outcomes
@@ -145,7 +176,11 @@ impl Catalog {
                 }
             })
             .collect();
-        if !prepared.is_empty() && !self.publish(&known.warehouse, &prepared, &held).await? {
+        let relied =
+            Relied { principal: (presented.principal(), presented.generation()), warehouse: (known.warehouse.id, known.stamp()) };
+        let done =
+            if prepared.is_empty() { confirmed } else { self.publish(&known.warehouse, &prepared, &held, &relied).await? };
+        if !done {
             return Ok(None);
         }
         let mut tables = Vec::with_capacity(outcomes.len());
@@ -154,7 +189,12 @@ impl Catalog {
                 Outcome::Unchanged { loaded, .. } => loaded,
                 Outcome::Prepared(prepared) => {
                     let loaded = answer::loaded(Some(prepared.file.location.as_str()), &prepared.file.json, &known)?;
-                    self.keep(&known, prepared.position(), &loaded).await;
+                    let position = prepared.position();
+                    if let Some(seen) = &seen {
+                        let name = (presented.principal(), warehouse.clone(), prepared.change.identifier.clone());
+                        self.recent.learn(name, seen, position.clone()).await;
+                    }
+                    self.keep(&known, position, &loaded).await;
                     loaded
                 }
             });
@@ -209,7 +249,13 @@ impl Catalog {
     }
 
     /// Writes the files and swaps the pointers. Whether it swapped; files that were not published are deleted again.
-    async fn publish(&self, warehouse: &Warehouse, prepared: &[&Prepared<'_>], held: &[Held<'_>]) -> Result<bool> {
+    async fn publish(
+        &self,
+        warehouse: &Warehouse,
+        prepared: &[&Prepared<'_>],
+        held: &[Held<'_>],
+        relied: &Relied,
+    ) -> Result<bool> {
         let files = self.files.of(warehouse)?;
         let written: Vec<Location> = prepared.iter().map(|prepared| prepared.file.location.clone()).collect();
         let contents: Vec<_> =
@@ -219,7 +265,7 @@ impl Catalog {
             async move { files.write(&location, bytes).await }
         });
         let result = match writes.buffer_unordered(WRITES_MAX).try_collect::<Vec<()>>().await {
-            Ok(_) => self.swap(warehouse, prepared, held).await,
+            Ok(_) => self.swap(warehouse, prepared, held, relied).await,
             Err(error) => Err(error),
         };
         match result {
@@ -237,17 +283,17 @@ impl Catalog {
     }
 
     /// One statement where tables only change; a transaction where one is new or moves, because its location must be claimed.
-    async fn swap(&self, warehouse: &Warehouse, prepared: &[&Prepared<'_>], held: &[Held<'_>]) -> Result<bool> {
+    async fn swap(&self, warehouse: &Warehouse, prepared: &[&Prepared<'_>], held: &[Held<'_>], relied: &Relied) -> Result<bool> {
         let now = self.clock.now();
         let delete_at = now + self.deletion_grace;
         let swaps: Vec<Swap<'_>> = prepared.iter().filter_map(|prepared| prepared.swap()).collect();
         let claims = |prepared: &&&Prepared<'_>| !matches!(prepared.step, Step::Swap { moved_from: None, .. });
         if !prepared.iter().any(|prepared| claims(&prepared)) {
-            return store::tabular::swap(&mut *self.store.connection().await?, &swaps, held, now, delete_at).await;
+            return store::tabular::swap(&mut *self.store.connection().await?, &swaps, held, relied, now, delete_at).await;
         }
         let mut tx = self.store.begin().await?;
         let only_new = swaps.is_empty() && held.is_empty();
-        if !only_new && !store::tabular::swap(&mut tx, &swaps, held, now, delete_at).await? {
+        if !only_new && !store::tabular::swap(&mut tx, &swaps, held, relied, now, delete_at).await? {
             return Ok(false);
         }
         for prepared in prepared.iter().filter(claims) {

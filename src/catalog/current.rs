@@ -11,7 +11,7 @@ use crate::access::Caller;
 use crate::identity::Presented;
 use crate::model::{NamespaceId, Result, TableIdent};
 use crate::store;
-use crate::store::lookup::{Place, Position};
+use crate::store::lookup::{Place, Position, Seen};
 use crate::store::warehouse::WarehouseRef;
 
 /// Where one table's name leads.
@@ -32,8 +32,17 @@ pub(super) struct CurrentTable {
     pub(super) metadata: Bytes,
 }
 
-/// Who commits, in which warehouse, to which tables, in the order of their names.
-pub(super) type Found = (Caller, Arc<KnownWarehouse>, Vec<Current>);
+/// What a commit is made on.
+pub(super) struct Found {
+    /// Who commits.
+    pub(super) caller: Caller,
+    /// The warehouse.
+    pub(super) known: Arc<KnownWarehouse>,
+    /// The tables, in the order of their names.
+    pub(super) tables: Vec<Current>,
+    /// For one table: what the look, or the guess, gave.
+    pub(super) seen: Option<Seen>,
+}
 
 impl Catalog {
     /// Where the names lead. One name is looked up together with the caller, in the statement that concurrent requests share, and its
@@ -41,19 +50,19 @@ impl Catalog {
     /// soon as it is: the swap decides.
     pub(super) async fn current(&self, presented: &Presented, warehouse: &WarehouseRef, idents: &[&TableIdent]) -> Result<Found> {
         let lookups = self.store.lookups();
-        let caller = if let [ident] = idents {
+        let (caller, seen) = if let [ident] = idents {
             let seen = lookups.table(presented.principal(), warehouse, ident).await?;
             let caller = presented.confirm(seen.principal.as_ref())?;
-            let place = seen.place.ok_or_else(|| warehouse.missing())?;
-            if let Some((known, current)) = self.kept(&place).await? {
-                return Ok((caller, known, vec![current]));
+            let place = seen.place.as_ref().ok_or_else(|| warehouse.missing())?;
+            if let Some((known, table)) = self.kept(place).await? {
+                return Ok(Found { caller, known, tables: vec![table], seen: Some(seen) });
             }
-            caller
+            (caller, Some(seen))
         } else {
-            presented.confirm(lookups.principal(presented.principal()).await?.as_ref())?
+            (presented.confirm(lookups.principal(presented.principal()).await?.as_ref())?, None)
         };
         let (warehouse, resolved) = store::tabular::resolve(&mut *self.store.connection().await?, warehouse, idents).await?;
-        let mut current = Vec::with_capacity(resolved.len());
+        let mut tables = Vec::with_capacity(resolved.len());
         for resolved in resolved {
             let table = match resolved.pointer {
                 Some(pointer) => Some(CurrentTable {
@@ -66,9 +75,18 @@ impl Catalog {
                 }),
                 None => None,
             };
-            current.push(Current { namespace_id: resolved.namespace_id, table, is_view: resolved.is_view });
+            tables.push(Current { namespace_id: resolved.namespace_id, table, is_view: resolved.is_view });
         }
-        Ok((caller, self.answers.know(warehouse).await?, current))
+        Ok(Found { caller, known: self.answers.know(warehouse).await?, tables, seen })
+    }
+
+    /// What a commit to a table would find if nothing had happened since this server's last commit to it.
+    pub(super) async fn guess(&self, presented: &Presented, warehouse: &WarehouseRef, ident: &TableIdent) -> Option<Found> {
+        let name = (presented.principal(), warehouse.clone(), ident.clone());
+        let seen = self.recent.guess(&name).await?;
+        let caller = presented.confirm(seen.principal.as_ref()).ok()?;
+        let (known, table) = self.kept(seen.place.as_ref()?).await.ok()??;
+        Some(Found { caller, known, tables: vec![table], seen: Some(seen) })
     }
 
     /// A table from memory, if the state that was seen is there.

@@ -10,6 +10,7 @@ mod load;
 mod locations;
 mod metadata_file;
 pub mod namespaces;
+mod recent;
 mod register;
 mod tables;
 pub mod views;
@@ -24,6 +25,7 @@ use bytes::Bytes;
 use chrono::TimeDelta;
 
 use answer::Answers;
+use recent::Recent;
 
 use crate::access::Gate;
 use crate::model::Clock;
@@ -39,13 +41,14 @@ pub struct Catalog {
     pub(crate) clock: Clock,
     pub(crate) deletion_grace: TimeDelta,
     pub(crate) answers: Answers,
+    pub(crate) recent: Recent,
 }
 
 impl Catalog {
     /// Wires it up. Files whose deletion is asked for wait for `deletion_grace`; at most `cache_bytes_max` of answers are kept.
     #[must_use]
     pub fn new(store: Store, gate: Gate, files: Files, clock: Clock, deletion_grace: TimeDelta, cache_bytes_max: u64) -> Self {
-        Self { store, gate, files, clock, deletion_grace, answers: Answers::new(cache_bytes_max) }
+        Self { store, gate, files, clock, deletion_grace, answers: Answers::new(cache_bytes_max), recent: Recent::default() }
     }
 
     /// The database.

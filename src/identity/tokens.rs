@@ -81,6 +81,12 @@ impl Presented {
         self.principal
     }
 
+    /// The generation of the token: it is good for as long as the principal has the same.
+    #[must_use]
+    pub fn generation(&self) -> i64 {
+        self.generation
+    }
+
     /// The caller, if the principal stands as it did when it was given the token.
     ///
     /// # Errors

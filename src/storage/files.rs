@@ -10,6 +10,7 @@ use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, ObjectStoreExt, RetryConfig};
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::local;
 use super::profile::{Profile, ProfileSecret};
@@ -160,7 +161,7 @@ impl FileStore {
         let done = match self.remote() {
             None => {
                 let path = local::path(self.inside(location)?);
-                blocking(move || local::write(&path, &bytes)).await
+                in_place(move || local::write(&path, &bytes)).await
             }
             Some(store) => bounded(store.put(&key(self.inside(location)?)?, bytes.into())).await.map(drop),
         };
@@ -289,6 +290,16 @@ enum Failure {
     Task(#[from] tokio::task::JoinError),
 }
 
+impl Failure {
+    fn from_io(error: std::io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::NotFound => Self::NotFound,
+            ErrorKind::InvalidFilename => Self::Name(error),
+            _ => Self::File(error),
+        }
+    }
+}
+
 async fn bounded<T>(call: impl Future<Output = object_store::Result<T>>) -> Result<T, Failure> {
     match tokio::time::timeout(Duration::from_secs(CALL_SECONDS_MAX), call).await {
         Err(_) => Err(Failure::TooSlow),
@@ -297,16 +308,20 @@ async fn bounded<T>(call: impl Future<Output = object_store::Result<T>>) -> Resu
     }
 }
 
+/// Runs a short call on this thread where others can go on with what else it has to do: whoever waits for it is spared two changes of
+/// threads, which take longer than writing a small file. Nothing bounds its time; the request's own time does.
+async fn in_place<T: Send + 'static>(call: impl FnOnce() -> std::io::Result<T> + Send + 'static) -> Result<T, Failure> {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::MultiThread => tokio::task::block_in_place(call).map_err(Failure::from_io),
+        _ => blocking(call).await,
+    }
+}
+
 async fn blocking<T: Send + 'static>(call: impl FnOnce() -> std::io::Result<T> + Send + 'static) -> Result<T, Failure> {
     match tokio::time::timeout(Duration::from_secs(CALL_SECONDS_MAX), tokio::task::spawn_blocking(call)).await {
         Err(_) => Err(Failure::TooSlow),
         Ok(Err(error)) => Err(Failure::Task(error)),
-        Ok(Ok(Err(error))) => Err(match error.kind() {
-            ErrorKind::NotFound => Failure::NotFound,
-            ErrorKind::InvalidFilename => Failure::Name(error),
-            _ => Failure::File(error),
-        }),
-        Ok(Ok(Ok(done))) => Ok(done),
+        Ok(Ok(done)) => done.map_err(Failure::from_io),
     }
 }
 

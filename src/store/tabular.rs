@@ -10,11 +10,12 @@ use uuid::Uuid;
 pub use self::row::{NewTable, TabularKind};
 use self::row::{delete_row, insert_row, keep_location_of, rename_row};
 use super::error::{OnConstraint, read_error, write_error};
+use super::lookup::WarehouseStamp;
 use super::warehouse::{Warehouse, WarehouseRef};
 use super::{lock, lock_shared};
 use crate::access::{CommitTable, CreateTable, DropTable, ListNamespace, Permit, PurgeTable, RenameTable};
 use crate::model::name::LEVEL_SEPARATOR;
-use crate::model::{Error, Kind, Location, NamespaceId, Object, Result, TableId, TableIdent, WarehouseId};
+use crate::model::{Error, Kind, Location, NamespaceId, Object, PrincipalId, Result, TableId, TableIdent, WarehouseId};
 
 /// Where a table stands: the pointer, and the metadata it points at.
 #[derive(Clone, Debug)]
@@ -230,8 +231,18 @@ pub struct Held<'a> {
     pub expected: i64,
 }
 
+/// What a decision to commit relied on beside the tables. Where it does not hold any more nothing is swapped.
+#[derive(Clone, Copy, Debug)]
+pub struct Relied {
+    /// The principal, and the generation of its token.
+    pub principal: (PrincipalId, i64),
+    /// The warehouse, in this state.
+    pub warehouse: (WarehouseId, WarehouseStamp),
+}
+
 /// Compares and swaps the pointers of all tables, or of none, in one statement: it locks the rows in the order of their ids (so that two
-/// commits never wait for each other in a circle), swaps if every one of them and of `held` still has the name and the version expected, and queues
+/// commits never wait for each other in a circle), swaps if every one of them and of `held` still has the name and the version expected, and all that was `relied` on
+/// holds, and queues
 /// the expired files. Whether it swapped.
 ///
 /// # Errors
@@ -241,6 +252,7 @@ pub async fn swap(
     connection: &mut PgConnection,
     swaps: &[Swap<'_>],
     held: &[Held<'_>],
+    relied: &Relied,
     now: DateTime<Utc>,
     delete_at: DateTime<Utc>,
 ) -> Result<bool> {
@@ -263,6 +275,8 @@ pub async fn swap(
                SELECT t.id FROM tabular t
                JOIN unnest($9::uuid[], $10::uuid[], $11::text[], $12::bigint[]) AS guard (id, namespace_id, name, version)
                    ON guard.id = t.id AND guard.namespace_id = t.namespace_id AND guard.name = t.name AND guard.version = t.version
+               WHERE EXISTS (SELECT FROM principal WHERE id = $13 AND generation = $14 AND disabled_at IS NULL)
+                   AND EXISTS (SELECT FROM warehouse WHERE id = $15 AND version = $16 AND updated_at = $17)
                ORDER BY t.id FOR UPDATE OF t
            ), swapped AS (
                UPDATE tabular t
@@ -288,7 +302,12 @@ pub async fn swap(
         &guard_ids,
         &guard_namespaces,
         &guard_names as _,
-        &guard_versions
+        &guard_versions,
+        relied.principal.0.0,
+        relied.principal.1,
+        relied.warehouse.0.0,
+        relied.warehouse.1.0,
+        relied.warehouse.1.1
     )
     .fetch_one(connection)
     .await
