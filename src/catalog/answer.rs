@@ -123,6 +123,10 @@ impl Answers {
         self.kept.insert(key, answer).await;
     }
 
+    pub(super) async fn remove(&self, key: &Key) {
+        self.kept.invalidate(key).await;
+    }
+
     /// The answer, kept or made; requests for the same one wait for whoever makes it.
     pub(super) async fn get_or_make(&self, key: Key, make: impl Future<Output = Result<Answer, Miss>>) -> Result<Answer, Miss> {
         self.kept.try_get_with(key, make).await.map_err(Arc::unwrap_or_clone)

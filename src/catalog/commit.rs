@@ -60,7 +60,7 @@ enum Step {
     Swap {
         permit: Permit<CommitTable>,
         namespace_id: NamespaceId,
-        expected: i64,
+        before: Position,
         expired_files: Vec<String>,
         moved_from: Option<String>,
     },
@@ -194,7 +194,7 @@ impl Catalog {
                         let name = (presented.principal(), warehouse.clone(), prepared.change.identifier.clone());
                         self.recent.learn(name, seen, position.clone()).await;
                     }
-                    self.keep(&known, position, &loaded).await;
+                    self.keep(&known, prepared.before(), position, &loaded).await;
                     loaded
                 }
             });
@@ -244,7 +244,7 @@ impl Catalog {
         };
         let moved_from = Location::parse(&before.location)?;
         let moved_from = (location != moved_from).then(|| moved_from.to_string());
-        let step = Step::Swap { permit, namespace_id: namespace, expected: position.version, expired_files, moved_from };
+        let step = Step::Swap { permit, namespace_id: namespace, before: position, expired_files, moved_from };
         Ok(Outcome::Prepared(Box::new(Prepared { change, file, location, step })))
     }
 
@@ -359,21 +359,26 @@ impl Prepared<'_> {
         }
     }
 
+    /// Where the table stood, if it was there.
+    fn before(&self) -> Option<&Position> {
+        if let Step::Swap { before, .. } = &self.step { Some(before) } else { None }
+    }
+
     /// Where the table stands once this is committed.
     fn position(&self) -> Position {
         let version = match &self.step {
-            Step::Swap { expected, .. } => expected + 1,
+            Step::Swap { before, .. } => before.version + 1,
             Step::Create { .. } => 0,
         };
         Position { id: self.id(), version, metadata_location: self.file.location.as_str().into() }
     }
 
     fn swap(&self) -> Option<Swap<'_>> {
-        let Step::Swap { permit, namespace_id, expected, expired_files, .. } = &self.step else { return None };
+        let Step::Swap { permit, namespace_id, before, expired_files, .. } = &self.step else { return None };
         Some(Swap {
             permit,
             name: (*namespace_id, &self.change.identifier.name),
-            expected: *expected,
+            expected: before.version,
             metadata_location: self.file.location.as_str(),
             metadata: &self.file.packed,
             location: self.location.as_str(),

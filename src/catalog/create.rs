@@ -98,7 +98,7 @@ impl Catalog {
         }
         let position = Position { id, version: 0, metadata_location: file.location.as_str().into() };
         let loaded = loaded(Some(&position.metadata_location), &file.json, &target.known)?;
-        self.keep(&target.known, position, &loaded).await;
+        self.keep(&target.known, None, position, &loaded).await;
         Ok(loaded)
     }
 

@@ -132,16 +132,19 @@ impl Catalog {
         self.answers.work(size, render).await
     }
 
-    /// Keeps a table's new state, which its next readers will ask for.
-    pub(super) async fn keep(&self, place: &KnownWarehouse, position: Position, loaded: &Loaded) {
-        let key = Key {
+    /// Keeps a table's new state, which its next readers will ask for, in the place of the one before, for which nobody will.
+    pub(super) async fn keep(&self, known: &KnownWarehouse, before: Option<&Position>, position: Position, loaded: &Loaded) {
+        let key = |position: &Position| Key {
             table: position.id,
-            metadata_location: position.metadata_location,
-            warehouse: place.stamp(),
+            metadata_location: Arc::clone(&position.metadata_location),
+            warehouse: known.stamp(),
             snapshots: Snapshots::All,
             encoding: Encoding::Identity,
         };
-        self.answers.insert(key, Answer { body: loaded.body.clone(), encoding: Encoding::Identity }).await;
+        if let Some(before) = before {
+            self.answers.remove(&key(before)).await;
+        }
+        self.answers.insert(key(&position), Answer { body: loaded.body.clone(), encoding: Encoding::Identity }).await;
     }
 }
 

@@ -225,6 +225,26 @@ async fn transactions_over_the_same_tables_in_any_order_never_deadlock_and_never
     assert!(!database_log().contains("deadlock detected"));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn renames_that_take_each_others_names_are_refused_at_once_and_never_deadlock() {
+    let server = Server::start().await;
+    for table in ["a", "b"] {
+        server.create_table("ns", table).await;
+    }
+    let rename = |from: &'static str, to: &'static str| {
+        let client = server.client.clone();
+        async move {
+            let ident = |name| json!({"namespace": ["ns"], "name": name});
+            let body = json!({"source": ident(from), "destination": ident(to)});
+            client.post("/catalog/v1/default/tables/rename", &body).await.expect_error(409, "AlreadyExistsException")
+        }
+    };
+    for _ in 0..100 {
+        tokio::join!(rename("a", "b"), rename("b", "a"));
+    }
+    assert!(!database_log().contains("deadlock detected"));
+}
+
 /// The statements that PostgreSQL ran for a request, as its own log has them: between two marks on another connection.
 async fn statements(server: &Server, request: impl Future<Output = ()>) -> Vec<String> {
     let mark = |edge: &str| format!("SELECT '{edge} {}'", uuid::Uuid::new_v4());
@@ -260,6 +280,8 @@ async fn a_load_takes_one_statement_and_a_commit_two_and_one_put_authentication_
 
     let load = statements(&counted, async { drop(client.get(&path("a")).await.expect(200)) }).await;
     assert_eq!(load.len(), 1, "a server knows what it committed: {load:#?}");
+    let commit = statements(&counted, async { drop(client.post(&path("a"), &set("x", "w")).await.expect(200)) }).await;
+    assert_eq!(commit.len(), 1, "and commits to it again without a look: {commit:#?}");
     server.client.post(&path("a"), &set("x", "z")).await.expect(200);
     let load = statements(&counted, async { drop(client.get(&path("a")).await.expect(200)) }).await;
     assert_eq!(load.len(), 2, "what another server committed is read once: {load:#?}");

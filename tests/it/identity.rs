@@ -135,6 +135,27 @@ async fn a_disabled_principals_token_is_refused_at_once() {
     Client::login(&server.url, &principal.client_id, &principal.secret).await.get(CONFIG).await.expect(200);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_server_remembers_of_a_principal_does_not_outlive_its_disabling_or_its_secret() {
+    let server = Server::start().await;
+    server.create_table("ns", "a").await;
+    let table = "/catalog/v1/default/namespaces/ns/tables/a";
+    let set = |value: &str| json!({"requirements": [], "updates": [{"action": "set-properties", "updates": {"x": value}}]});
+    for end in ["disable", "rotate"] {
+        let principal = Principal::create(&server, end).await;
+        // The server knows the token, the table, and where the principal's last commit left it.
+        for value in ["1", "2"] {
+            principal.client.post(table, &set(value)).await.expect(200);
+            principal.client.get(table).await.expect(200);
+        }
+        let before = server.client.get(table).await.expect(200);
+        principal.change(&server, end).await;
+        check_unauthenticated(principal.client.post(table, &set("3")).await);
+        check_unauthenticated(principal.client.get(table).await);
+        assert_eq!(server.client.get(table).await.expect(200), before);
+    }
+}
+
 #[tokio::test]
 async fn a_token_from_before_a_rotation_of_the_secret_is_refused() {
     let clock = manual_clock();

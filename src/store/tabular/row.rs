@@ -106,7 +106,8 @@ async fn kind_at(connection: &mut PgConnection, namespace_id: NamespaceId, name:
     Ok(kind.and_then(|kind| known.into_iter().find(|known| known.text() == kind)))
 }
 
-/// Renames a row, for whoever holds the permits to. Not to be called in a transaction: where the name is taken it asks by what.
+/// Renames a row, for whoever holds the permits to. Whatever has the new name is locked with it, in the order of their ids: two that
+/// take each other's names would otherwise wait for each other in a circle. Not to be called in a transaction: where the name is taken it asks by what.
 pub async fn rename_row(
     connection: &mut PgConnection,
     kind: TabularKind,
@@ -116,10 +117,13 @@ pub async fn rename_row(
     now: DateTime<Utc>,
 ) -> Result<()> {
     let renamed = sqlx::query!(
-        "UPDATE tabular t SET namespace_id = n.id, name = $3, updated_at = $4
+        "WITH locked AS (
+             SELECT id FROM tabular WHERE id = $1 OR (namespace_id = $2 AND name = $3) ORDER BY id FOR UPDATE
+         )
+         UPDATE tabular t SET namespace_id = n.id, name = $3, updated_at = $4
          FROM namespace n
          WHERE t.id = $1 AND t.kind = $7 AND t.namespace_id = $5 AND t.name = $6
-             AND n.id = $2 AND n.warehouse_id = t.warehouse_id",
+             AND n.id = $2 AND n.warehouse_id = t.warehouse_id AND (SELECT count(*) FROM locked) > 0",
         id,
         to_id.0,
         to.name,
