@@ -30,7 +30,7 @@ pub struct Settings {
     /// A PostgreSQL (14 or later) to use instead of the embedded one: `postgres://user:password@host/database`
     #[arg(long, env = "NUNATAK_DATABASE_URL", hide_env_values = true)]
     database_url: Option<Secret>,
-    /// How many connections to the database to open at most [default: 16]
+    /// How many connections to the database to open at most, besides one for the lookups that requests share [default: 16]
     #[arg(long, env = "NUNATAK_DATABASE_CONNECTIONS_MAX")]
     database_connections_max: Option<u32>,
     /// How many bytes of answers to keep in memory, ready to send [default: 134217728]

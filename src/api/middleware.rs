@@ -91,7 +91,12 @@ async fn bounded(api: &Api, request: Request, next: Next) -> Response {
         Err(_) => ApiError::from(Error::new(Kind::Unknown, "The change took too long; its outcome is not known")).into_response(),
     };
     match response.extensions().get::<ApiError>().cloned() {
-        Some(error) if error.error().kind() == Kind::Unavailable => error.of_change(),
+        Some(error) if error.error().kind() == Kind::Unavailable => {
+            let principal = response.extensions().get::<PrincipalId>().copied();
+            let mut refused = error.of_change();
+            principal.map(|principal| refused.extensions_mut().insert(principal));
+            refused
+        }
         _ => response,
     }
 }

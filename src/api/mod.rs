@@ -61,7 +61,7 @@ impl Deref for Api {
 
 /// The parts of it.
 pub struct Parts {
-    /// Namespaces, tables, warehouses.
+    /// Namespaces, tables, views, warehouses.
     pub catalog: Catalog,
     /// Principals and tokens.
     pub identity: Identity,

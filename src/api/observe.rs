@@ -90,8 +90,8 @@ pub async fn observe<F: Future<Output = Response>>(
         span
     } else {
         // Every field of a span is written as text when the request begins, whether or not anything is logged. What is logged at its
-        // end has the others.
-        tracing::info_span!("request", request_id = id.to_str().unwrap_or(""))
+        // end has the others. It is there whatever the filter lets through.
+        tracing::error_span!("request", request_id = id.to_str().unwrap_or(""))
     };
     request.extensions_mut().remove::<ConnectInfo<SocketAddr>>();
     let mut response = serve(request).instrument(span.clone()).await;

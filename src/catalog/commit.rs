@@ -1,8 +1,9 @@
 //! The commit, of one table or of many: the one path by which a table's metadata changes.
 //!
-//! Pointers in one statement; requirements and updates applied (pure); metadata files written, with no transaction open; then one
-//! statement that swaps every pointer or none. Where somebody else was faster nothing happened, and the commit is tried again on what
-//! is there now, until its own requirements fail. Where the outcome is unknown every file stays.
+//! Where the tables stand, guessed from this server's last commit or looked up; requirements and updates applied (pure); metadata files
+//! written, with no transaction open; then one statement that swaps every pointer or none, if all that was found still holds. Where
+//! somebody else was faster nothing happened, and the commit is tried again on what is there now, until its own requirements fail.
+//! Where the outcome is unknown every file stays.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -70,13 +71,13 @@ enum Step {
 
 /// What became of one table's part before anything was written.
 enum Outcome<'a> {
-    /// Nothing changes: the table as it is, at this version.
+    /// Nothing changes: the table as it is, where it stands.
     Unchanged {
         change: &'a TableChange,
         loaded: Loaded,
         permit: Permit<CommitTable>,
         namespace_id: NamespaceId,
-        version: i64,
+        position: Position,
     },
     Prepared(Box<Prepared<'a>>),
 }
@@ -127,7 +128,7 @@ impl Catalog {
         result
     }
 
-    /// One try on what was this server's own last commit to the table, if it remembers that. Only what took effect, or may have, counts:
+    /// One try on what this server's last commit to the table left, if it remembers that. Only what took effect, or may have, counts:
     /// whatever else comes of it may be because the guess was wrong.
     async fn commit_on_guess(
         &self,
@@ -139,11 +140,10 @@ impl Catalog {
         match self.try_commit(presented, warehouse, std::slice::from_ref(change), found, false).await {
             Ok(Some(loaded)) => Some(Ok(loaded)),
             Err(error) if error.kind() == Kind::Unknown => Some(Err(error)),
-            Ok(None) => {
-                self.recent.was_wrong((presented.principal(), warehouse.clone(), change.identifier.clone())).await;
+            Ok(None) | Err(_) => {
+                self.recent.forget((presented.principal(), warehouse.clone(), change.identifier.clone())).await;
                 None
             }
-            Err(_) => None,
         }
     }
 
@@ -169,8 +169,8 @@ impl Catalog {
         let held: Vec<Held<'_>> = outcomes
             .iter()
             .filter_map(|outcome| {
-                if let Outcome::Unchanged { change, permit, namespace_id, version, .. } = outcome {
-                    Some(Held { permit, name: (*namespace_id, change.identifier.name.as_str()), expected: *version })
+                if let Outcome::Unchanged { change, permit, namespace_id, position, .. } = outcome {
+                    Some(Held { permit, name: (*namespace_id, change.identifier.name.as_str()), expected: position })
                 } else {
                     None
                 }
@@ -233,7 +233,7 @@ impl Catalog {
         let base = Base { metadata: &before, file: &position.metadata_location };
         let Some(applied) = apply(Some(base), &change.requirements, &change.updates, now)? else {
             let loaded = answer::loaded(Some(&position.metadata_location), &json, known)?;
-            return Ok(Outcome::Unchanged { change, loaded, permit, namespace_id: namespace, version: position.version });
+            return Ok(Outcome::Unchanged { change, loaded, permit, namespace_id: namespace, position });
         };
         let metadata = applied.metadata;
         let (location, file) = place(warehouse, &metadata, position.version + 1, Some(&before))?;
@@ -378,7 +378,7 @@ impl Prepared<'_> {
         Some(Swap {
             permit,
             name: (*namespace_id, &self.change.identifier.name),
-            expected: before.version,
+            expected: before,
             metadata_location: self.file.location.as_str(),
             metadata: &self.file.packed,
             location: self.location.as_str(),

@@ -93,7 +93,7 @@ impl Catalog {
     async fn kept(&self, place: &Place) -> Result<Option<(Arc<KnownWarehouse>, Current)>> {
         let Some(position) = &place.table else { return Ok(None) };
         let Some(known) = self.answers.warehouse(place.warehouse_id, place.warehouse_stamp).await else { return Ok(None) };
-        let key = key(place, position, Snapshots::All, Encoding::Identity);
+        let key = key(place.warehouse_stamp, position, Snapshots::All, Encoding::Identity);
         let Some(kept) = self.answers.get(&key).await else { return Ok(None) };
         let metadata = answer::metadata_of(&kept.body, &position.metadata_location, &known)?;
         let table = CurrentTable { position: position.clone(), metadata };

@@ -8,12 +8,12 @@ use bytes::Bytes;
 
 use super::answer::{self, Answer, Encoding, Key, KnownWarehouse, Miss};
 use super::{Catalog, Loaded};
-use crate::access::ReadTable;
+use crate::access::{Caller, RawAccess, ReadTable};
 use crate::identity::Presented;
 use crate::model::iceberg::TableMetadata;
-use crate::model::{Error, Object, Result, TableIdent};
+use crate::model::{Error, Object, Result, TableId, TableIdent};
 use crate::store;
-use crate::store::lookup::{Place, Position};
+use crate::store::lookup::{Place, Position, WarehouseStamp};
 use crate::store::tabular::Content;
 use crate::store::warehouse::WarehouseRef;
 
@@ -48,10 +48,8 @@ impl Catalog {
             let caller = presented.confirm(seen.principal.as_ref())?;
             let place = seen.place.ok_or_else(|| warehouse.missing())?;
             let position = place.table.as_ref().ok_or_else(|| Error::not_found(Object::Table, ident))?;
-            let permit = self.gate.permit::<ReadTable>(&caller, position.id)?;
-            // Nobody is restricted yet; who is gets the governed answer here.
-            let _raw = permit.into_raw_access().map_err(|_| Error::internal("a restricted caller has no answer yet"))?;
-            let key = key(&place, position, snapshots, encoding);
+            self.may_read(&caller, position.id)?;
+            let key = key(place.warehouse_stamp, position, snapshots, encoding);
             if let Some(answer) = self.answers.get(&key).await {
                 return Ok(answer);
             }
@@ -63,12 +61,19 @@ impl Catalog {
                 Err(Miss::Changed) => {}
             }
         }
-        Box::pin(self.load_at_once(warehouse, ident, snapshots, encoding)).await
+        Box::pin(self.load_at_once(presented, warehouse, ident, snapshots, encoding)).await
+    }
+
+    fn may_read(&self, caller: &Caller, table: TableId) -> Result<RawAccess> {
+        // Nobody is restricted yet; who is gets the governed answer here.
+        let permit = self.gate.permit::<ReadTable>(caller, table)?;
+        permit.into_raw_access().map_err(|_| Error::internal("a restricted caller has no answer yet"))
     }
 
     /// A table that somebody commits to all the time: its name and its metadata in one statement.
     async fn load_at_once(
         &self,
+        presented: &Presented,
         warehouse: &WarehouseRef,
         ident: &TableIdent,
         snapshots: Snapshots,
@@ -77,6 +82,9 @@ impl Catalog {
         let (warehouse, mut resolved) =
             store::tabular::resolve(&mut *self.store.connection().await?, warehouse, &[ident]).await?;
         let pointer = resolved.pop().ok_or_else(|| Error::internal("no answer for a table"))?.found(ident)?;
+        // The name may lead to another table by now, and the caller have another standing.
+        let standing = self.store.lookups().principal(presented.principal()).await?;
+        self.may_read(&presented.confirm(standing.as_ref())?, pointer.id)?;
         let known = self.answers.know(warehouse).await?;
         let content = Content { metadata_location: pointer.metadata_location, metadata: pointer.metadata };
         self.render(content, known, snapshots, encoding).await
@@ -134,13 +142,7 @@ impl Catalog {
 
     /// Keeps a table's new state, which its next readers will ask for, in the place of the one before, for which nobody will.
     pub(super) async fn keep(&self, known: &KnownWarehouse, before: Option<&Position>, position: Position, loaded: &Loaded) {
-        let key = |position: &Position| Key {
-            table: position.id,
-            metadata_location: Arc::clone(&position.metadata_location),
-            warehouse: known.stamp(),
-            snapshots: Snapshots::All,
-            encoding: Encoding::Identity,
-        };
+        let key = |position: &Position| key(known.stamp(), position, Snapshots::All, Encoding::Identity);
         if let Some(before) = before {
             self.answers.remove(&key(before)).await;
         }
@@ -148,14 +150,8 @@ impl Catalog {
     }
 }
 
-pub(super) fn key(place: &Place, position: &Position, snapshots: Snapshots, encoding: Encoding) -> Key {
-    Key {
-        table: position.id,
-        metadata_location: Arc::clone(&position.metadata_location),
-        warehouse: place.warehouse_stamp,
-        snapshots,
-        encoding,
-    }
+pub(super) fn key(warehouse: WarehouseStamp, position: &Position, snapshots: Snapshots, encoding: Encoding) -> Key {
+    Key { table: position.id, metadata_location: Arc::clone(&position.metadata_location), warehouse, snapshots, encoding }
 }
 
 /// The metadata without the snapshots that nothing refers to. The log of them stays: it is what a client finds the others by.

@@ -12,7 +12,8 @@ use crate::store::warehouse::WarehouseRef;
 
 /// How many tables are remembered.
 const TABLES_MAX: u64 = 10_000;
-/// For how long nothing is guessed of a table after a guess was wrong: somebody else commits to it as well.
+/// For how long nothing is guessed of a table after a guess that did not help: somebody else may commit to it as well, and every wrong
+/// guess costs a file.
 const SHARED_TIME: Duration = Duration::from_secs(30);
 
 /// Whose commit, to which table.
@@ -43,7 +44,9 @@ impl Recent {
         self.seen.insert(name, Seen { principal: seen.principal.clone(), place }).await;
     }
 
-    pub(super) async fn was_wrong(&self, name: Name) {
+    /// After a guess that was not confirmed: somebody else may be committing to the table.
+    pub(super) async fn forget(&self, name: Name) {
+        self.seen.invalidate(&name).await;
         self.shared.insert(name, ()).await;
     }
 }

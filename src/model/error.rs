@@ -48,7 +48,7 @@ pub enum Kind {
     AlreadyExists(Object),
     /// Empty it first.
     NotEmpty(Object),
-    /// Read the table again and retry: a requirement of a commit does not hold, or somebody else was faster.
+    /// Read the table or view again and retry: a requirement of a commit does not hold, or somebody else was faster.
     CommitFailed,
     /// Change the state that stands against it first.
     Conflict,

@@ -10,7 +10,7 @@ use uuid::Uuid;
 pub use self::row::{NewTable, TabularKind};
 use self::row::{delete_row, insert_row, keep_location_of, rename_row};
 use super::error::{OnConstraint, read_error, write_error};
-use super::lookup::WarehouseStamp;
+use super::lookup::{Position, WarehouseStamp};
 use super::warehouse::{Warehouse, WarehouseRef};
 use super::{lock, lock_shared};
 use crate::access::{CommitTable, CreateTable, DropTable, ListNamespace, Permit, PurgeTable, RenameTable};
@@ -208,8 +208,8 @@ pub struct Swap<'a> {
     pub permit: &'a Permit<CommitTable>,
     /// The namespace and the name by which the table was found; under another it is not the one that was asked for.
     pub name: (NamespaceId, &'a str),
-    /// The version that the commit was made on.
-    pub expected: i64,
+    /// Where the table stood when the commit was made.
+    pub expected: &'a Position,
     /// The new metadata file.
     pub metadata_location: &'a str,
     /// Its bytes, compressed.
@@ -227,8 +227,8 @@ pub struct Held<'a> {
     pub permit: &'a Permit<CommitTable>,
     /// The namespace and the name by which it was found.
     pub name: (NamespaceId, &'a str),
-    /// The version at which what is required holds.
-    pub expected: i64,
+    /// Where it stands while what is required of it holds.
+    pub expected: &'a Position,
 }
 
 /// What a decision to commit relied on beside the tables. Where it does not hold any more nothing is swapped.
@@ -240,10 +240,33 @@ pub struct Relied {
     pub warehouse: (WarehouseId, WarehouseStamp),
 }
 
-/// Compares and swaps the pointers of all tables, or of none, in one statement: it locks the rows in the order of their ids (so that two
-/// commits never wait for each other in a circle), swaps if every one of them and of `held` still has the name and the version expected, and all that was `relied` on
-/// holds, and queues
-/// the expired files. Whether it swapped.
+/// What a swap holds against the rows, in the arrays that the statement takes. The version alone would not do: a database that was
+/// restored counts the same ones again.
+struct Guards<'a> {
+    ids: Vec<Uuid>,
+    namespaces: Vec<Uuid>,
+    names: Vec<&'a str>,
+    versions: Vec<i64>,
+    files: Vec<&'a str>,
+}
+
+impl<'a> Guards<'a> {
+    fn of(swaps: &[Swap<'a>], held: &[Held<'a>]) -> Self {
+        let guards = swaps.iter().map(|swap| (swap.name, swap.expected));
+        let guards: Vec<_> = guards.chain(held.iter().map(|held| (held.name, held.expected))).collect();
+        Self {
+            ids: guards.iter().map(|(_, expected)| expected.id.0).collect(),
+            namespaces: guards.iter().map(|((namespace, _), _)| namespace.0).collect(),
+            names: guards.iter().map(|((_, name), _)| *name).collect(),
+            versions: guards.iter().map(|(_, expected)| expected.version).collect(),
+            files: guards.iter().map(|(_, expected)| &*expected.metadata_location).collect(),
+        }
+    }
+}
+
+/// Compares and swaps the pointers of all tables, or of none, in one statement. It locks the rows in the order of their ids, so that two
+/// commits never wait for each other in a circle; swaps if every one of them and of `held` still has the name and stands where it was
+/// expected to, and all that was `relied` on holds; and queues the expired files. Whether it swapped.
 ///
 /// # Errors
 /// [`crate::model::Kind::Unknown`] when the connection breaks: the swap may have happened or still happen. All other errors say that it
@@ -262,21 +285,18 @@ pub async fn swap(
     let locations: Vec<String> = swaps.iter().map(|swap| swap.location.to_owned()).collect();
     let expired = swaps.iter().flat_map(|swap| swap.expired_files.iter().map(|uri| (swap.permit.resource().0, uri.clone())));
     let (expired_ids, expired_uris): (Vec<Uuid>, Vec<String>) = expired.unzip();
-    let guards = swaps.iter().map(|swap| (swap.permit.resource().0, swap.name, swap.expected));
-    let guards: Vec<_> = guards.chain(held.iter().map(|held| (held.permit.resource().0, held.name, held.expected))).collect();
-    let guard_ids: Vec<Uuid> = guards.iter().map(|(id, ..)| *id).collect();
-    let guard_namespaces: Vec<Uuid> = guards.iter().map(|(_, (namespace, _), _)| namespace.0).collect();
-    let guard_names: Vec<&str> = guards.iter().map(|(_, (_, name), _)| *name).collect();
-    let guard_versions: Vec<i64> = guards.iter().map(|(.., expected)| *expected).collect();
+    let guards = Guards::of(swaps, held);
     let done = sqlx::query!(
         r#"WITH wanted AS (
                SELECT * FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::text[]) AS w (id, metadata_location, metadata, location)
            ), held AS (
                SELECT t.id FROM tabular t
-               JOIN unnest($9::uuid[], $10::uuid[], $11::text[], $12::bigint[]) AS guard (id, namespace_id, name, version)
-                   ON guard.id = t.id AND guard.namespace_id = t.namespace_id AND guard.name = t.name AND guard.version = t.version
-               WHERE EXISTS (SELECT FROM principal WHERE id = $13 AND generation = $14 AND disabled_at IS NULL)
-                   AND EXISTS (SELECT FROM warehouse WHERE id = $15 AND version = $16 AND updated_at = $17)
+               JOIN unnest($9::uuid[], $10::uuid[], $11::text[], $12::bigint[], $13::text[])
+                   AS guard (id, namespace_id, name, version, file)
+                   ON guard.id = t.id AND guard.namespace_id = t.namespace_id AND guard.name = t.name
+                   AND guard.version = t.version AND guard.file = t.metadata_location
+               WHERE EXISTS (SELECT FROM principal WHERE id = $14 AND generation = $15 AND disabled_at IS NULL)
+                   AND EXISTS (SELECT FROM warehouse WHERE id = $16 AND version = $17 AND updated_at = $18)
                ORDER BY t.id FOR UPDATE OF t
            ), swapped AS (
                UPDATE tabular t
@@ -299,10 +319,11 @@ pub async fn swap(
         &expired_ids,
         &expired_uris,
         delete_at,
-        &guard_ids,
-        &guard_namespaces,
-        &guard_names as _,
-        &guard_versions,
+        &guards.ids,
+        &guards.namespaces,
+        &guards.names as _,
+        &guards.versions,
+        &guards.files as _,
         relied.principal.0.0,
         relied.principal.1,
         relied.warehouse.0.0,
@@ -311,9 +332,9 @@ pub async fn swap(
     )
     .fetch_one(connection)
     .await
-    .on_constraint(&[("tabular_location_unique", &|| Error::invalid("Invalid location: another table has it"))])?;
+    .on_constraint(&[("tabular_location_unique", &|| Error::invalid("Invalid location: another table or view has it"))])?;
     let is = |count: i64, expected: usize| usize::try_from(count).is_ok_and(|count| count == expected);
-    match (is(done.held, guards.len()), done.swapped) {
+    match (is(done.held, guards.ids.len()), done.swapped) {
         (true, swapped) if is(swapped, ids.len()) => Ok(true),
         (false, 0) => Ok(false),
         (_, swapped) => Err(Error::new(Kind::Unknown, format!("{swapped} of {} pointers were swapped", ids.len()))),
