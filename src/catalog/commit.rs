@@ -6,7 +6,7 @@
 //! Where the outcome is unknown every file stays.
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,8 @@ pub(super) const ATTEMPTS_MAX: u32 = 8;
 const UPDATES_MAX: usize = 10_000;
 /// How many metadata files of one transaction are written at a time.
 const WRITES_MAX: usize = 8;
+/// A try on a guess that failed after so long is not followed by another.
+const GUESS_TIME_MAX: Duration = Duration::from_secs(5);
 /// How often the pointers are looked at after an unknown outcome.
 pub(super) const SETTLE_ATTEMPTS: u32 = 5;
 pub(super) const SETTLE_PAUSE: Duration = Duration::from_millis(200);
@@ -52,6 +54,8 @@ pub struct TableChange {
 struct Prepared<'a> {
     change: &'a TableChange,
     file: MetadataFile,
+    /// The answer once it is committed: nothing can fail after that.
+    loaded: Loaded,
     location: Location,
     step: Step,
 }
@@ -137,9 +141,14 @@ impl Catalog {
         change: &TableChange,
     ) -> Option<Result<Vec<Loaded>>> {
         let found = self.guess(presented, warehouse, &change.identifier).await?;
+        let started = Instant::now();
         match self.try_commit(presented, warehouse, std::slice::from_ref(change), found, false).await {
             Ok(Some(loaded)) => Some(Ok(loaded)),
             Err(error) if error.kind() == Kind::Unknown => Some(Err(error)),
+            // There is no time to try it again. What stands in the way is not told: the caller is not confirmed.
+            Err(error) if error.kind() == Kind::Unavailable && started.elapsed() > GUESS_TIME_MAX => {
+                Some(Err(Error::unavailable("The commit could not be made now", error)))
+            }
             Ok(None) | Err(_) => {
                 self.recent.forget((presented.principal(), warehouse.clone(), change.identifier.clone())).await;
                 None
@@ -188,14 +197,13 @@ impl Catalog {
             tables.push(match outcome {
                 Outcome::Unchanged { loaded, .. } => loaded,
                 Outcome::Prepared(prepared) => {
-                    let loaded = answer::loaded(Some(prepared.file.location.as_str()), &prepared.file.json, &known)?;
                     let position = prepared.position();
                     if let Some(seen) = &seen {
                         let name = (presented.principal(), warehouse.clone(), prepared.change.identifier.clone());
                         self.recent.learn(name, seen, position.clone()).await;
                     }
-                    self.keep(&known, prepared.before(), position, &loaded).await;
-                    loaded
+                    self.keep(&known, prepared.before(), position, &prepared.loaded).await;
+                    prepared.loaded
                 }
             });
         }
@@ -226,7 +234,7 @@ impl Catalog {
             let metadata = applied.ok_or_else(|| Error::internal("a new table is no change"))?.metadata;
             let (location, file) = place(warehouse, &metadata, 0, None)?;
             let step = Step::Create { permit, id: TableId::generate(), table_uuid: metadata.table_uuid };
-            return Ok(Outcome::Prepared(Box::new(Prepared { change, file, location, step })));
+            return Ok(Outcome::Prepared(Box::new(Prepared { change, loaded: written(&file, known)?, file, location, step })));
         };
         let permit = self.gate.permit::<CommitTable>(caller, position.id)?;
         let before = TableMetadata::parse(&json).map_err(Error::internal)?;
@@ -245,7 +253,7 @@ impl Catalog {
         let moved_from = Location::parse(&before.location)?;
         let moved_from = (location != moved_from).then(|| moved_from.to_string());
         let step = Step::Swap { permit, namespace_id: namespace, before: position, expired_files, moved_from };
-        Ok(Outcome::Prepared(Box::new(Prepared { change, file, location, step })))
+        Ok(Outcome::Prepared(Box::new(Prepared { change, loaded: written(&file, known)?, file, location, step })))
     }
 
     /// Writes the files and swaps the pointers. Whether it swapped; files that were not published are deleted again.
@@ -260,9 +268,10 @@ impl Catalog {
         let written: Vec<Location> = prepared.iter().map(|prepared| prepared.file.location.clone()).collect();
         let contents: Vec<_> =
             prepared.iter().map(|prepared| (prepared.file.location.clone(), prepared.file.bytes.clone())).collect();
+        let others = contents.len() > 1;
         let writes = stream::iter(contents).map(|(location, bytes)| {
             let files = files.clone();
-            async move { files.write(&location, bytes).await }
+            async move { files.write_beside(&location, bytes, others).await }
         });
         let result = match writes.buffer_unordered(WRITES_MAX).try_collect::<Vec<()>>().await {
             Ok(_) => self.swap(warehouse, prepared, held, relied).await,
@@ -399,6 +408,11 @@ fn place(
         locations::check_paths(metadata)?;
     }
     Ok((location, metadata_file::render(metadata, version)?))
+}
+
+/// The answer after a commit.
+fn written(file: &MetadataFile, known: &KnownWarehouse) -> Result<Loaded> {
+    answer::loaded(Some(file.location.as_str()), &file.json, known)
 }
 
 /// Those of the files that lie inside the table's own location: the others are not this table's to delete, whatever its log says.

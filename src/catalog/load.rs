@@ -3,10 +3,12 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::answer::{self, Answer, Encoding, Key, KnownWarehouse, Miss};
+use super::metadata_file::unpacked_size;
 use super::{Catalog, Loaded};
 use crate::access::{Caller, RawAccess, ReadTable};
 use crate::identity::Presented;
@@ -19,6 +21,8 @@ use crate::store::warehouse::WarehouseRef;
 
 /// How often a load looks again when the table changed between the look and the reading of its metadata.
 const LOOKS_MAX: u32 = 3;
+/// How long the reading of a table's metadata may take.
+const READ_TIME_MAX: Duration = Duration::from_secs(15);
 
 /// Which snapshots a table is loaded with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -111,7 +115,10 @@ impl Catalog {
         {
             return Ok(self.answers.work(answer.body.len(), move || answer::encoded(answer.body, key.encoding)).await?);
         }
-        let content = store::tabular::content(&mut *self.store.connection().await?, position.id).await?;
+        let read = async { store::tabular::content(&mut *self.store.connection().await?, position.id).await };
+        // Whoever waits for this answer must not wait for the time of one request after another.
+        let silent = |elapsed| Error::unavailable("The database does not answer", elapsed);
+        let content = tokio::time::timeout(READ_TIME_MAX, read).await.map_err(silent)??;
         let same = content.filter(|content| content.metadata_location == *position.metadata_location);
         let content = same.ok_or(Miss::Changed)?;
         Ok(self.render(content, self.known(place).await?, key.snapshots, key.encoding).await?)
@@ -124,8 +131,7 @@ impl Catalog {
         snapshots: Snapshots,
         encoding: Encoding,
     ) -> Result<Answer> {
-        // What is kept is about this much smaller than what is made of it.
-        let size = content.metadata.len().saturating_mul(8);
+        let size = unpacked_size(&content.metadata);
         let render = move || {
             let loaded = answer::unpacked(&content.metadata_location, &content.metadata, &known)?;
             let loaded = match snapshots {

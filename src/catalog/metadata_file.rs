@@ -73,15 +73,21 @@ pub fn unpack(packed: &[u8]) -> Result<Bytes> {
     Ok(Bytes::from(json))
 }
 
+/// How long the JSON of what the database keeps is, as its frame says (RFC 8878, section 3.1.1.1.4).
+#[must_use]
+pub fn unpacked_size(packed: &[u8]) -> usize {
+    let size = zstd::zstd_safe::get_frame_content_size(packed).ok().flatten().unwrap_or_default();
+    usize::try_from(size.min(METADATA_BYTES_MAX)).unwrap_or_default()
+}
+
 /// Writes `head`, the JSON of what the database keeps, and `tail`, in one allocation where the JSON's length is known. Where the JSON
 /// is in it.
 ///
 /// # Errors
 /// [`crate::model::Kind::Internal`] when it is not what was stored.
 pub fn unpack_into(text: &mut Vec<u8>, head: &str, packed: &[u8], tail: &str) -> Result<Range<usize>> {
-    let size = zstd::zstd_safe::get_frame_content_size(packed).ok().flatten().unwrap_or_default().min(METADATA_BYTES_MAX);
     // One more, so that the end is noticed without growing.
-    text.reserve_exact(head.len() + usize::try_from(size).unwrap_or_default() + tail.len() + 1);
+    text.reserve_exact(head.len() + unpacked_size(packed) + tail.len() + 1);
     text.extend_from_slice(head.as_bytes());
     let start = text.len();
     let decoder = zstd::Decoder::with_buffer(packed).map_err(Error::internal)?;

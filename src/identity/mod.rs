@@ -34,7 +34,7 @@ impl Identity {
     /// Wires it up; nothing is read yet.
     #[must_use]
     pub fn new(store: Store, vault: Arc<Vault>, clock: Clock, token_lifetime: TimeDelta) -> Self {
-        let verified = Cache::new(tokens::VERIFIED_MAX);
+        let verified = Cache::builder().max_capacity(tokens::VERIFIED_MAX).time_to_live(tokens::VERIFIED_TIME).build();
         Self { store, vault, clock, token_lifetime, keys: Arc::default(), verified }
     }
 }

@@ -1,6 +1,7 @@
 //! Tokens: signed JWTs that name a principal, given for its secret or for an earlier token.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use jsonwebtoken::{Algorithm, Header, Validation};
@@ -18,8 +19,9 @@ use crate::store::principal::{By, Principal};
 const NAME: &str = "nunatak";
 /// A longer text is no token of ours.
 const TOKEN_BYTES_MAX: usize = 4_096;
-/// How many tokens are remembered as verified.
+/// How many tokens are remembered as verified, and for how long: about as long as a key that was taken away is.
 pub(super) const VERIFIED_MAX: u64 = 100_000;
+pub(super) const VERIFIED_TIME: Duration = Duration::from_mins(1);
 
 /// A token's hash.
 pub(super) type Digest = [u8; SHA256_OUTPUT_LEN];
@@ -92,14 +94,9 @@ impl Presented {
     /// # Errors
     /// [`crate::model::Kind::Unauthenticated`] when it does not.
     pub fn confirm(&self, standing: Option<&Arc<Standing>>) -> Result<Caller> {
-        let standing =
-            standing.filter(|standing| standing.id == self.principal && self.holds(standing.disabled, standing.generation));
+        let standing = standing.filter(|standing| standing.id == self.principal && self.generation == standing.generation);
         let standing = standing.ok_or_else(refused)?;
         Ok(Caller { id: standing.id, name: Arc::clone(&standing.name), administrator: standing.administrator })
-    }
-
-    fn holds(&self, disabled: bool, generation: i64) -> bool {
-        !disabled && self.generation == generation
     }
 
     fn is_expired(&self, identity: &Identity) -> bool {
@@ -192,7 +189,9 @@ impl Identity {
     async fn verify(&self, token: &Secret) -> Result<Principal> {
         let presented = self.present(token).await?;
         let found = store::principal::find(&mut *self.store.connection().await?, By::Id(presented.principal)).await?;
-        found.filter(|principal| presented.holds(principal.disabled_at.is_some(), principal.generation)).ok_or_else(refused)
+        found
+            .filter(|principal| principal.disabled_at.is_none() && principal.generation == presented.generation)
+            .ok_or_else(refused)
     }
 
     /// What a token of ours says, expired or not; `None` where the key that signed it is not known (any more).

@@ -11,6 +11,7 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, ObjectStoreExt, RetryConfig};
 use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::Semaphore;
 
 use super::local;
 use super::profile::{Profile, ProfileSecret};
@@ -20,6 +21,8 @@ use crate::store::warehouse::Warehouse;
 
 /// How long one call may take, retries included.
 const CALL_SECONDS_MAX: u64 = 20;
+/// How many files are written at a time on the threads that serve requests; others are written on threads that may block.
+const IN_PLACE_MAX: usize = 16;
 
 /// All warehouses' file stores, opened when first used and kept for as long as the warehouse is not changed.
 #[derive(Clone)]
@@ -157,11 +160,20 @@ impl FileStore {
     /// [`Kind::Unavailable`] when the store does not take it: then nothing points at it, whether or not it is there; [`Kind::Invalid`] when
     /// its name is one that no file can have.
     pub async fn write(&self, location: &Location, bytes: Bytes) -> Result<()> {
+        self.write_beside(location, bytes, false).await
+    }
+
+    /// As [`FileStore::write`]; `others` says that the caller writes other files at the same time.
+    ///
+    /// # Errors
+    /// As those of [`FileStore::write`].
+    pub async fn write_beside(&self, location: &Location, bytes: Bytes, others: bool) -> Result<()> {
         count("put");
         let done = match self.remote() {
             None => {
                 let path = local::path(self.inside(location)?);
-                in_place(move || local::write(&path, &bytes)).await
+                let write = move || local::write(&path, &bytes);
+                if others { blocking(write).await } else { in_place(write).await }
             }
             Some(store) => bounded(store.put(&key(self.inside(location)?)?, bytes.into())).await.map(drop),
         };
@@ -308,11 +320,14 @@ async fn bounded<T>(call: impl Future<Output = object_store::Result<T>>) -> Resu
     }
 }
 
-/// Runs a short call on this thread where others can go on with what else it has to do: whoever waits for it is spared two changes of
-/// threads, which take longer than writing a small file. Nothing bounds its time; the request's own time does.
+/// Runs a short call on this thread, where others can go on with what else it has to do: whoever waits for it is spared two changes of
+/// threads, which take longer than writing a small file. Of a file system that hangs only a few calls can hold a thread in this way, and
+/// nothing but the request's own time bounds how long their callers wait.
 async fn in_place<T: Send + 'static>(call: impl FnOnce() -> std::io::Result<T> + Send + 'static) -> Result<T, Failure> {
-    match Handle::current().runtime_flavor() {
-        RuntimeFlavor::MultiThread => tokio::task::block_in_place(call).map_err(Failure::from_io),
+    static TURNS: Semaphore = Semaphore::const_new(IN_PLACE_MAX);
+    let several_threads = matches!(Handle::current().runtime_flavor(), RuntimeFlavor::MultiThread);
+    match TURNS.try_acquire() {
+        Ok(_turn) if several_threads => tokio::task::block_in_place(call).map_err(Failure::from_io),
         _ => blocking(call).await,
     }
 }

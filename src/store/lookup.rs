@@ -6,10 +6,12 @@
 //! cached copy that it confirms may be sent. The more requests there are, the more of them share a round trip.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use futures::FutureExt;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -37,8 +39,6 @@ pub struct Standing {
     pub administrator: bool,
     /// Tokens of another generation are refused.
     pub generation: i64,
-    /// Whether it may not call any more.
-    pub disabled: bool,
 }
 
 /// Which state a warehouse is in: another one after every change.
@@ -71,7 +71,7 @@ pub struct Position {
 /// What the database says to one question.
 #[derive(Clone, Debug)]
 pub struct Seen {
-    /// The principal, if it exists.
+    /// The principal, if it exists and may call.
     pub principal: Option<Arc<Standing>>,
     /// Where the name leads that was asked for; `None` where there is no such warehouse, or no name was asked for.
     pub place: Option<Arc<Place>>,
@@ -148,7 +148,9 @@ impl Asker {
             if waiting.is_empty() {
                 continue;
             }
-            let answers = self.answer(&Batch::of(&waiting)).await;
+            let batch = Batch::of(&waiting);
+            let answers = AssertUnwindSafe(self.answer(&batch)).catch_unwind().await;
+            let answers = answers.unwrap_or_else(|_| Err(Error::internal("a lookup panicked")));
             match answers {
                 Ok(answers) => {
                     for (question, seen) in waiting.drain(..).zip(answers) {
@@ -164,11 +166,12 @@ impl Asker {
         }
     }
 
-    /// The answers, in the order of the questions. Asks once more on a new connection where the one at hand has gone.
+    /// The answers, in the order of the questions. Asks once more on a new connection where the one at hand has gone; not where it is
+    /// only slow.
     async fn answer(&mut self, batch: &Batch<'_>) -> Result<Vec<Seen>> {
-        let at_hand = self.connection.is_some();
+        let (at_hand, started) = (self.connection.is_some(), Instant::now());
         match self.try_answer(batch).await {
-            Err(_) if at_hand => self.try_answer(batch).await,
+            Err(_) if at_hand && started.elapsed() < ANSWER_TIME_MAX => self.try_answer(batch).await,
             answered => answered,
         }
     }
@@ -231,7 +234,7 @@ impl<'a> Batch<'a> {
     }
 
     /// The statement. Every lookup in it is one by a unique index, whatever the planner thinks of the arrays' lengths (hence LATERAL and
-    /// LIMIT).
+    /// LIMIT, and no sequential scans in the session).
     async fn ask(&self, connection: &mut PgConnection) -> Result<Vec<Seen>> {
         let rows = sqlx::query!(
             r#"WITH place AS MATERIALIZED (
@@ -245,9 +248,9 @@ impl<'a> Batch<'a> {
                    ) AS n ON true
                )
                SELECT 0 AS "part!", asked.ordinal AS "ordinal!", p.id AS "id!", NULL::uuid AS "inner_id?", p.generation AS "number!",
-                      p.name AS "text?", p.administrator AS "flag?", p.disabled_at AS "moment?"
+                      p.name AS "text?", p.administrator AS "flag?", NULL::timestamptz AS "moment?"
                FROM unnest($1::uuid[]) WITH ORDINALITY AS asked (id, ordinal)
-               CROSS JOIN LATERAL (SELECT * FROM principal WHERE id = asked.id LIMIT 1) AS p
+               CROSS JOIN LATERAL (SELECT * FROM principal WHERE id = asked.id AND disabled_at IS NULL LIMIT 1) AS p
                UNION ALL
                SELECT 1, ordinal, warehouse_id, namespace_id, version, NULL, NULL, updated_at FROM place
                UNION ALL
@@ -284,7 +287,6 @@ impl<'a> Batch<'a> {
                         name: row.text.unwrap_or_default().into(),
                         administrator: row.flag.unwrap_or_default(),
                         generation: row.number,
-                        disabled: row.moment.is_some(),
                     },
                 ),
                 1 => found.place(
