@@ -117,10 +117,10 @@ install_packages() {
         return
     fi
     if [ "$(uname)" = Darwin ]; then
-        fail "missing:$packages; install them: xcode-select --install; brew install postgresql@17 python@3.13"
+        fail "missing:$packages; install them: xcode-select --install; brew install postgresql@17 python@3.13 openjdk@17"
     fi
     if ! command -v apt-get >/dev/null; then
-        fail "missing:$packages (by their Debian names); install a C compiler, PostgreSQL 14+ and Python 3.11+ and try again"
+        fail "missing:$packages (by their Debian names); install what of a C compiler, PostgreSQL 14+, Python 3.11+ and Java 17 or 21 is named here, and try again"
     fi
     if [ "$(id -u)" -ne 0 ] && ! command -v sudo >/dev/null; then
         fail "missing:$packages; run as root: apt-get install$packages"

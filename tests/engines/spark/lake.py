@@ -21,7 +21,7 @@ Row = dict[str, Any]
 
 DIFFERENCES_SHOWN = 10
 
-# Runs a test on S3 as well as on local files; the second of them in the smoke run, too.
+# Run a test on S3 as well as on local files. Of the second's two runs the one on local files is in the smoke, which has no S3.
 on_both_stores = pytest.mark.parametrize("lake", ["local", "s3"], indirect=True)
 smoke_and_on_s3 = pytest.mark.parametrize("lake", [pytest.param("local", marks=pytest.mark.smoke), "s3"], indirect=True)
 
