@@ -35,11 +35,12 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();
 
 /// What every connection has, whatever the database's defaults are: the isolation that the statements are written for, an end to
 /// waiting for a lock whose holder has vanished, no compilation of statements that take microseconds, and no new plan each time for those
-/// that have one good plan: they are written so that every one has, by an index. (A plan made while a table is small would read the
-/// whole table, and be kept while it grows.)
+/// that have one good plan: they are written so that every one has, which looks rows up by an index. (A plan made while a table is small
+/// would rather read all of it, and be kept while it grows.)
 const SESSION: &str = "SET default_transaction_isolation = 'read committed'; SET lock_timeout = '30s';
      SET idle_in_transaction_session_timeout = '60s'; SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10;
-     SET jit = off; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off";
+     SET jit = off; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off;
+     SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_material = off";
 /// How long a request waits for a connection.
 const ACQUIRE_SECONDS_MAX: u64 = 10;
 /// A connection that was idle for longer is asked whether it still lives before it is used.

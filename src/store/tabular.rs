@@ -381,20 +381,23 @@ pub async fn claim_location(
         Choice::Client => lock(connection, &name).await?,
     }
     let text = location.as_str();
+    let mut around = location.ancestors();
+    around.push(text.to_owned());
     let taken = sqlx::query_scalar!(
+        // Those around it, itself, those in it: each by an index, whatever the planner thinks of the tables' sizes.
         r#"SELECT EXISTS (
-               SELECT FROM (
-                   SELECT id, location FROM tabular WHERE warehouse_id = $1
-                   UNION ALL
-                   SELECT tabular_id, location FROM former_location WHERE warehouse_id = $1
-               ) AS claimed
-               WHERE id IS DISTINCT FROM $5
-                   AND (location = ANY($2) OR location = $3 OR (location > $3 || '/' AND location < $4))
+               SELECT FROM tabular WHERE warehouse_id = $1 AND location = ANY($2) AND id IS DISTINCT FROM $5
+               UNION ALL
+               SELECT FROM tabular WHERE warehouse_id = $1 AND location > $3 AND location < $4 AND id IS DISTINCT FROM $5
+               UNION ALL
+               SELECT FROM former_location WHERE warehouse_id = $1 AND location = ANY($2) AND tabular_id IS DISTINCT FROM $5
+               UNION ALL
+               SELECT FROM former_location WHERE warehouse_id = $1 AND location > $3 AND location < $4 AND tabular_id IS DISTINCT FROM $5
            ) AS "taken!""#,
         warehouse_id.0,
-        &location.ancestors(),
-        text,
+        &around,
         // '0' follows '/' in the order of bytes.
+        format!("{text}/"),
         format!("{text}0"),
         except
     )
