@@ -92,7 +92,7 @@ impl KnownWarehouse {
     }
 
     pub(super) fn stamp(&self) -> WarehouseStamp {
-        (self.warehouse.version, self.warehouse.updated_at)
+        self.warehouse.stamp()
     }
 }
 
@@ -156,7 +156,7 @@ impl Answers {
     }
 
     pub(super) async fn know(&self, warehouse: Warehouse) -> Result<Arc<KnownWarehouse>> {
-        if let Some(known) = self.warehouse(warehouse.id, (warehouse.version, warehouse.updated_at)).await {
+        if let Some(known) = self.warehouse(warehouse.id, warehouse.stamp()).await {
             return Ok(known);
         }
         let known = Arc::new(KnownWarehouse::new(warehouse)?);

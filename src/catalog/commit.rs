@@ -36,8 +36,8 @@ const WRITES_MAX: usize = 8;
 /// A try on a guess that failed after so long is not followed by another.
 const GUESS_TIME_MAX: Duration = Duration::from_secs(5);
 /// How often the pointers are looked at after an unknown outcome.
-pub(super) const SETTLE_ATTEMPTS: u32 = 5;
-pub(super) const SETTLE_PAUSE: Duration = Duration::from_millis(200);
+const SETTLE_ATTEMPTS: u32 = 5;
+const SETTLE_PAUSE: Duration = Duration::from_millis(200);
 
 /// One table's part of a commit (the REST specification, `CommitTableRequest`).
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -265,7 +265,6 @@ impl Catalog {
         relied: &Relied,
     ) -> Result<bool> {
         let files = self.files.of(warehouse)?;
-        let written: Vec<Location> = prepared.iter().map(|prepared| prepared.file.location.clone()).collect();
         let contents: Vec<_> =
             prepared.iter().map(|prepared| (prepared.file.location.clone(), prepared.file.bytes.clone())).collect();
         let others = contents.len() > 1;
@@ -277,18 +276,27 @@ impl Catalog {
             Ok(_) => self.swap(warehouse, prepared, held, relied).await,
             Err(error) => Err(error),
         };
-        match result {
-            Ok(true) => Ok(true),
-            Ok(false) => {
-                self.discard(warehouse, &written, &Error::commit_failed("somebody else was faster")).await;
-                Ok(false)
-            }
-            Err(error) if error.kind() == Kind::Unknown && self.happened(prepared).await => Ok(true),
-            Err(error) => {
-                self.discard(warehouse, &written, &error).await;
-                Err(error)
-            }
-        }
+        let pointers: Vec<_> = prepared.iter().map(|prepared| (prepared.id().0, prepared.file.location.clone())).collect();
+        self.settle(result, warehouse, &pointers).await
+    }
+
+    /// Makes of what writing files and swapping pointers gave what is known of it: whether it swapped. Files that were not published are
+    /// deleted again. Serves tables and views.
+    pub(super) async fn settle(
+        &self,
+        swapped: Result<bool>,
+        warehouse: &Warehouse,
+        pointers: &[(Uuid, Location)],
+    ) -> Result<bool> {
+        let lost = match &swapped {
+            Ok(true) => return Ok(true),
+            Ok(false) => &Error::commit_failed("somebody else was faster"),
+            Err(error) if error.kind() == Kind::Unknown && self.happened(pointers).await => return Ok(true),
+            Err(error) => error,
+        };
+        let files: Vec<Location> = pointers.iter().map(|(_, file)| file.clone()).collect();
+        self.discard(warehouse, &files, lost).await;
+        swapped
     }
 
     /// One statement where tables only change; a transaction where one is new or moves, because its location must be claimed.
@@ -343,18 +351,15 @@ impl Catalog {
 
     /// After an unknown outcome: whether the pointers are the ones that were to be set. That they are not proves nothing, because the
     /// statement may still be running somewhere.
-    async fn happened(&self, prepared: &[&Prepared<'_>]) -> bool {
-        let ids: Vec<TableId> = prepared.iter().map(|prepared| prepared.id()).collect();
+    async fn happened(&self, pointers: &[(Uuid, Location)]) -> bool {
+        let ids: Vec<Uuid> = pointers.iter().map(|(id, _)| *id).collect();
         for attempt in 0..SETTLE_ATTEMPTS {
             if attempt > 0 {
                 tokio::time::sleep(SETTLE_PAUSE).await;
             }
             let Ok(mut connection) = self.store.connection().await else { continue };
             let Ok(found) = store::tabular::metadata_locations(&mut connection, &ids).await else { continue };
-            let set = |prepared: &&Prepared<'_>| {
-                found.iter().any(|(id, file)| *id == prepared.id() && file == prepared.file.location.as_str())
-            };
-            return prepared.iter().all(set);
+            return pointers.iter().all(|(id, file)| found.iter().any(|(found, at)| found == id && at == file.as_str()));
         }
         false
     }

@@ -101,7 +101,7 @@ impl Catalog {
         }
         let warehouse = WarehouseRef::Id(place.warehouse_id);
         let found = store::warehouse::find(&mut *self.store.connection().await?, &warehouse).await?;
-        if (found.version, found.updated_at) != place.warehouse_stamp {
+        if found.stamp() != place.warehouse_stamp {
             return Err(Miss::Changed);
         }
         Ok(self.answers.know(found).await?)

@@ -12,13 +12,13 @@ use uuid::Uuid;
 
 use self::apply::apply;
 use super::answer::loaded_view;
-use super::commit::{ATTEMPTS_MAX, SETTLE_ATTEMPTS, SETTLE_PAUSE, count};
+use super::commit::{ATTEMPTS_MAX, count};
 use super::metadata_file::{MetadataFile, render_view, unpack};
 use super::{Catalog, Loaded, Page, PageRequest, locations};
 use crate::access::{Caller, CreateView, DropView, ListNamespace, Permit, ReadView, RenameView, ReplaceView};
 use crate::model::iceberg::update::LAST_ADDED;
 use crate::model::iceberg::{Schema, ViewMetadata, ViewRequirement, ViewUpdate, ViewVersion};
-use crate::model::{Error, Kind, Location, NamespaceId, NamespaceIdent, Object, Result, TableIdent, ViewId};
+use crate::model::{Error, Location, NamespaceId, NamespaceIdent, Object, Result, TableIdent, ViewId};
 use crate::store;
 use crate::store::tabular::{Choice, NewTable, TabularKind};
 use crate::store::view::{ResolvedView, ViewSwap};
@@ -67,7 +67,8 @@ impl Catalog {
     /// Creates a view.
     ///
     /// # Errors
-    /// [`Kind::AlreadyExists`] when its name is taken; [`Kind::NotFound`] when its namespace does not exist; [`Kind::Invalid`] when what
+    /// [`crate::model::Kind::AlreadyExists`] when its name is taken; [`crate::model::Kind::NotFound`] when its namespace does
+    /// not exist; [`crate::model::Kind::Invalid`] when what
     /// is said of it is wrong.
     pub async fn create_view(
         &self,
@@ -129,7 +130,7 @@ impl Catalog {
     /// Loads a view.
     ///
     /// # Errors
-    /// [`Kind::NotFound`] when there is none.
+    /// [`crate::model::Kind::NotFound`] when there is none.
     pub async fn load_view(&self, caller: &Caller, warehouse: &WarehouseRef, ident: &TableIdent) -> Result<Loaded> {
         let pointer = self.resolve_view(warehouse, ident).await?.pointer;
         let pointer = pointer.ok_or_else(|| Error::not_found(Object::View, ident))?;
@@ -140,7 +141,7 @@ impl Catalog {
     /// Checks that a view exists.
     ///
     /// # Errors
-    /// [`Kind::NotFound`] when it does not.
+    /// [`crate::model::Kind::NotFound`] when it does not.
     pub async fn view_exists(&self, caller: &Caller, warehouse: &WarehouseRef, ident: &TableIdent) -> Result<()> {
         let (id, _) = store::view::locate(&mut *self.store.connection().await?, warehouse, ident).await?;
         self.gate.permit::<ReadView>(caller, id)?;
@@ -150,7 +151,7 @@ impl Catalog {
     /// The views of a namespace, by name.
     ///
     /// # Errors
-    /// [`Kind::NotFound`] when the namespace does not exist.
+    /// [`crate::model::Kind::NotFound`] when the namespace does not exist.
     pub async fn list_views(
         &self,
         caller: &Caller,
@@ -169,7 +170,8 @@ impl Catalog {
     /// Gives a view another name; its files stay where they are.
     ///
     /// # Errors
-    /// [`Kind::NotFound`] when the view or the namespace it shall go to does not exist; [`Kind::AlreadyExists`] when the name is taken.
+    /// [`crate::model::Kind::NotFound`] when the view or the namespace it shall go to does not exist;
+    /// [`crate::model::Kind::AlreadyExists`] when the name is taken.
     pub async fn rename_view(&self, caller: &Caller, warehouse: &WarehouseRef, from: &TableIdent, to: &TableIdent) -> Result<()> {
         let mut connection = self.store.connection().await?;
         let (id, source) = store::view::locate(&mut connection, warehouse, from).await?;
@@ -182,7 +184,7 @@ impl Catalog {
     /// Drops a view and frees its name and location. Its files stay.
     ///
     /// # Errors
-    /// [`Kind::NotFound`] when it does not exist.
+    /// [`crate::model::Kind::NotFound`] when it does not exist.
     pub async fn drop_view(&self, caller: &Caller, warehouse: &WarehouseRef, ident: &TableIdent) -> Result<()> {
         let mut connection = self.store.connection().await?;
         let (id, namespace_id) = store::view::locate(&mut connection, warehouse, ident).await?;
@@ -256,14 +258,7 @@ impl Catalog {
             Ok(()) => self.swap_view(warehouse, ident, prepared).await,
             Err(error) => Err(error),
         };
-        let lost = match &result {
-            Ok(true) => return Ok(true),
-            Ok(false) => &Error::commit_failed("somebody else was faster"),
-            Err(error) if error.kind() == Kind::Unknown && self.view_points_at(prepared).await => return Ok(true),
-            Err(error) => error,
-        };
-        self.discard(warehouse, std::slice::from_ref(&file.location), lost).await;
-        result
+        self.settle(result, warehouse, &[(prepared.permit.resource().0, file.location.clone())]).await
     }
 
     /// One statement; a transaction where the view moves, because its location must be claimed.
@@ -289,20 +284,6 @@ impl Catalog {
         store::view::keep_location(&mut tx, &prepared.permit, warehouse.id, moved_from).await?;
         store::commit(tx).await?;
         Ok(true)
-    }
-
-    /// After an unknown outcome: whether the pointer is the one that was to be set. That it is not proves nothing.
-    async fn view_points_at(&self, prepared: &Prepared) -> bool {
-        for attempt in 0..SETTLE_ATTEMPTS {
-            if attempt > 0 {
-                tokio::time::sleep(SETTLE_PAUSE).await;
-            }
-            let Ok(mut connection) = self.store.connection().await else { continue };
-            let found = store::view::metadata_location(&mut connection, prepared.permit.resource()).await;
-            let Ok(found) = found else { continue };
-            return found.as_deref() == Some(prepared.file.location.as_str());
-        }
-        false
     }
 }
 

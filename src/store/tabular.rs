@@ -165,17 +165,16 @@ pub async fn locate(connection: &mut PgConnection, warehouse: &WarehouseRef, ide
     })
 }
 
-/// The metadata files that the tables point at now, by the ids asked for; tables that are gone are left out.
+/// The metadata files that tables and views point at now, by the ids asked for; what is gone is left out.
 ///
 /// # Errors
 /// [`crate::model::Kind::Unavailable`] when the database does not answer.
-pub async fn metadata_locations(connection: &mut PgConnection, ids: &[TableId]) -> Result<Vec<(TableId, String)>> {
-    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
-    let rows = sqlx::query!("SELECT id, metadata_location FROM tabular WHERE id = ANY($1) AND kind = 'table'", &ids)
+pub async fn metadata_locations(connection: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<(Uuid, String)>> {
+    let rows = sqlx::query!("SELECT id, metadata_location FROM tabular WHERE id = ANY($1)", ids)
         .fetch_all(connection)
         .await
         .map_err(read_error)?;
-    Ok(rows.into_iter().map(|row| (TableId(row.id), row.metadata_location)).collect())
+    Ok(rows.into_iter().map(|row| (row.id, row.metadata_location)).collect())
 }
 
 /// The names of a namespace's tables, or of its views, that follow `after`, at most `limit`.

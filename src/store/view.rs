@@ -109,17 +109,6 @@ pub async fn locate(
     found.ok_or_else(|| Error::not_found(Object::View, ident))
 }
 
-/// The metadata file that a view points at now; `None` when it is gone.
-///
-/// # Errors
-/// [`crate::model::Kind::Unavailable`] when the database does not answer.
-pub async fn metadata_location(connection: &mut PgConnection, id: ViewId) -> Result<Option<String>> {
-    sqlx::query_scalar!("SELECT metadata_location FROM tabular WHERE id = $1 AND kind = 'view'", id.0)
-        .fetch_optional(connection)
-        .await
-        .map_err(read_error)
-}
-
 /// A commit to a view.
 #[derive(Debug)]
 pub struct ViewSwap<'a> {

@@ -6,6 +6,7 @@ use sqlx::postgres::PgConnection;
 use uuid::Uuid;
 
 use super::error::{OnConstraint, read_error};
+use super::lookup::WarehouseStamp;
 use crate::access::{ManageWarehouses, Permit};
 use crate::model::{Error, Kind, Object, Result, WarehouseId};
 
@@ -68,6 +69,14 @@ pub struct Warehouse {
     pub created_at: DateTime<Utc>,
     /// When it was last changed.
     pub updated_at: DateTime<Utc>,
+}
+
+impl Warehouse {
+    /// Which state it is in.
+    #[must_use]
+    pub fn stamp(&self) -> WarehouseStamp {
+        (self.version, self.updated_at)
+    }
 }
 
 /// The warehouse.
